@@ -1,0 +1,60 @@
+"""The command line. Modules here import click alone, so that help is there at once."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from batch import __version__
+from batch.cli.authoring import init, schema, validate
+from batch.cli.reading import history, show, status
+from batch.cli.running import run, try_
+from batch.errors import BatchError
+from batch.logs import show_logs
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Commands(click.Group):
+    """Commands in the order in which a person meets them; errors are caught here, once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BatchError as error:
+            from batch.cli.output import complain
+
+            complain(error.message, error.hint)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # The reader of a pipe has seen enough; nothing is wrong.
+            sys.stderr.close()
+            sys.exit(0)
+
+
+@click.group(cls=_Commands, context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="batch-predict")
+@click.option("-v", "--verbose", count=True, help="Log lines on stderr; -vv for more.")
+def main(verbose: int) -> None:
+    """Turn a trained model into a steady supply of predictions.
+
+    Records accumulate in a folder; each run predicts what is new and publishes a new version,
+    whole, which applications pick up while they keep serving.
+
+    JOB is a job file, its folder, or the name of a folder in jobs/.
+
+    \b
+    Example:
+      batch-predict init jobs/churn --model churn.joblib --input data/2026-01-31.csv --key id
+      batch-predict run churn
+    """
+    show_logs(verbose)
+
+
+for _command in (init, validate, schema, try_, run, status, history, show):
+    main.add_command(_command)

@@ -1,0 +1,87 @@
+"""What a person reads: aligned columns, one block for an error, a bar while they wait."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+Progress = Callable[[int, int, int], None]
+
+
+def complain(message: str, hint: str = "", *details: str) -> None:
+    """One block on stderr: what and where, then the next step."""
+    first, *rest = message.splitlines() or [""]
+    click.echo(f"batch-predict: {first}", err=True)
+    for line in [*rest, *details]:
+        click.echo(f"  {line}", err=True)
+    if hint:
+        click.echo(f"  next: {hint}", err=True)
+
+
+def is_watched() -> bool:
+    """Whether a person sees the output; cron turns any output into a mail."""
+    return sys.stdout.isatty() or sys.stderr.isatty()
+
+
+def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
+    """Columns of equal width; numbers to the right."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
+    right = [all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+             for index in range(len(header))]
+    for line in [list(header), *texts]:
+        cells = [cell.rjust(width) if to_right else cell.ljust(width)
+                 for cell, width, to_right in zip(line, widths, right, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+    """Names and values, aligned."""
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, value in facts:
+        click.echo(f"  {name.ljust(width)}  {value}".rstrip())
+
+
+def print_json(value: object) -> None:
+    """Anything msgspec can encode, for programs."""
+    import msgspec
+
+    data = msgspec.json.encode(value, enc_hook=str)
+    click.echo(msgspec.json.format(data, indent=2).decode())
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on stderr while a person watches, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda done, slices, records: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+               TextColumn("slices, {task.fields[records]:,} records"), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(title, total=None, records=0)
+
+    def show(done: int, slices: int, records: int) -> None:
+        bar.start()  # Not before there is something to do.
+        bar.update(task, completed=done, total=slices, records=records)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return str(cell)

@@ -1,0 +1,46 @@
+"""Find the newest manifest of an output, as a reader: nothing is ever repaired from here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch import layout
+from batch.errors import TryAgain
+from batch.manifest import Manifest, decode_manifest
+from batch.store.base import Missing
+
+if TYPE_CHECKING:
+    from batch.store.base import Store
+
+
+class NotPublished(TryAgain):
+    """The output holds no version yet."""
+
+
+def read_newest(store: Store, *, unless: str | None = None) -> tuple[Manifest, str | None] | None:
+    """The manifest that the pointer holds and the pointer's token; None while it is `unless`.
+
+    Without a pointer the newest of `manifests/` counts (token None): the numbered file is the
+    commit, the pointer only a copy that the publisher had no time to write.
+    Raises `NotPublished` when there is no version at all.
+    """
+    try:
+        blob = store.read(layout.POINTER, unless=unless)
+        path, token = layout.POINTER, blob.token if blob else unless
+    except Missing:
+        path, token = _newest_path(store), None
+        blob = store.read(path)
+    if blob is None:
+        return None
+    return decode_manifest(blob.data, source=f"{store.url}/{path}"), token
+
+
+def _newest_path(store: Store) -> str:
+    paths = [entry.path for entry in store.list(layout.MANIFESTS).entries]
+    versions = [version for path in paths if (version := layout.version_of(path)) is not None]
+    if not versions:
+        raise NotPublished(
+            f"{store.url}: nothing is published here yet",
+            "run the job that writes this output, or give the path that its job file names",
+        )
+    return layout.manifest_path(max(versions))

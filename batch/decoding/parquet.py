@@ -1,0 +1,70 @@
+"""Parquet: the file's own types, where the job does not say otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.casting import WrongType, cast_arrow
+from batch.chunk import Chunk, TypedColumn, Unreadable, assemble
+from batch.columns import InputColumn, type_of_arrow
+from batch.decoding.streams import require_columns
+
+
+def decode_parquet(
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
+) -> Iterator[Chunk]:
+    """The records of a Parquet file, the wanted columns only."""
+    try:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            require_columns(file.schema_arrow.names, columns)
+            row = 0
+            names = [column.name for column in columns]
+            for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
+                yield _chunk(batch, row, columns)
+                row += batch.num_rows
+    except WrongType as error:
+        raise Unreadable(error.message) from None
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(f"not readable as Parquet: {error}") from None
+
+
+def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
+    """The columns of a Parquet file as the file itself declares them.
+
+    Raises `Unreadable` for a file without them, or with types that no part can carry.
+    """
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as error:
+        raise Unreadable(f"not readable as Parquet: {error}") from None
+    found = []
+    for name in names:
+        if name not in schema.names:
+            raise Unreadable(f"no column {name!r}; found {', '.join(map(repr, schema.names))}")
+        kind = type_of_arrow(schema.field(name).type)
+        if kind is None:
+            raise Unreadable(f"column {name!r}: {schema.field(name).type} is not a type that "
+                             "predictions can carry")
+        found.append(InputColumn(name=name, type=kind, nullable=True))
+    return tuple(found)
+
+
+def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]) -> Chunk:
+    typed = [TypedColumn(column, *cast_arrow(batch.column(column.name), column))
+             for column in columns]
+    rows = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
+    return assemble(
+        typed,
+        rows,
+        raw=lambda index: _json(batch.slice(index, 1).to_pylist()[0]),
+        shown=lambda name, index: _json(batch.column(name)[index].as_py()),
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=str).decode()

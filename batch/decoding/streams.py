@@ -1,0 +1,90 @@
+"""Bytes of an input: decompressed and, where it is not UTF-8, recoded."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from batch.chunk import Unreadable
+from batch.columns import InputColumn
+from batch.job import compression_of
+
+#: Bytes read at a time.
+BLOCK_BYTES = 4 << 20
+
+#: A code point that no text holds; it precedes the escaped value of a byte that is no text.
+UNDECODABLE = "\ufffe"
+_MARKING = "batch-predict-mark-undecodable"
+
+
+def open_bytes(path: str) -> Any:
+    """The input's bytes as an Arrow stream, decompressed by its suffix."""
+    file = pa.OSFile(path, "r")
+    compression = compression_of(path)
+    return pa.CompressedInputStream(file, compression) if compression else file
+
+
+def open_text(path: str, encoding: str) -> Any:
+    """The input's text as a file that gives UTF-8, whatever its encoding.
+
+    Bytes that the encoding does not know become `UNDECODABLE` and their escaped values, so that
+    one bad record becomes one reject and not the end of the input.
+    """
+    return _Recoded(open_bytes(path), encoding)
+
+
+def plain(text: str) -> str:
+    """Text as a person should see it."""
+    return text.replace(UNDECODABLE, "")
+
+
+def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None:
+    """Raises `Unreadable` that names the columns an input lacks."""
+    missing = [column.name for column in wanted if column.name not in found]
+    if missing:
+        raise Unreadable(f"no column {', '.join(map(repr, missing))}; found "
+                         f"{', '.join(map(repr, found))}")
+
+
+class _Recoded(io.RawIOBase):
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._is_utf8 = codecs.lookup(encoding).name in {"utf-8", "ascii", "utf-8-sig"}
+        name = "utf-8" if self._is_utf8 else encoding
+        self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._left) < size:
+            block = self._stream.read(BLOCK_BYTES)
+            self._left += self._recode(block)
+            if not block:
+                break
+        size = len(self._left) if size < 0 else size
+        answer, self._left = self._left[:size], self._left[size:]
+        return answer
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _recode(self, block: bytes) -> bytes:
+        if self._is_utf8 and block.isascii() and not self._decoder.getstate()[0]:
+            return block
+        return self._decoder.decode(block, final=not block).encode("utf-8", _MARKING)
+
+
+def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
+    escaped, position = codecs.backslashreplace_errors(error)
+    return UNDECODABLE + str(escaped), position
+
+
+codecs.register_error(_MARKING, _mark)

@@ -1,0 +1,78 @@
+"""Everything that can go wrong on purpose, and the exit code that tells it to cron.
+
+A `BatchError` says what, where, found and expected; its hint says what to type next.
+A subclass exists only where the operator must act differently, and owns its exit code.
+Anything else that is raised is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+EXIT_CODES: dict[int, str] = {
+    0: "published, or nothing to do",
+    1: "a bug: the traceback says where",
+    2: "the command line does not parse",
+    3: "held by a check, or paused after a rollback",
+    65: "some inputs could not be read or had too many rejects; the others are published",
+    66: "no such input",
+    69: "store unreachable, or older than this host has seen",
+    75: "try again: locked, interrupted, lost the race, or outcome unknown",
+    77: "not permitted",
+    78: "the job file or the model does not fit",
+}
+
+
+class BatchError(Exception):
+    """Something the operator can act on."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[type[BatchError], tuple[str, str]]:
+        # Workers hand errors to the coordinator by pickling; keep the hint.
+        return type(self), (self.message, self.hint)
+
+
+class Held(BatchError):
+    """A check held the run, or a rollback paused the job."""
+
+    exit_code = 3
+
+
+class BadData(BatchError):
+    """An input that cannot be read, or that has too many rejects."""
+
+    exit_code = 65
+
+
+class NoInput(BatchError):
+    """There is nothing where the input should be."""
+
+    exit_code = 66
+
+
+class StoreDown(BatchError):
+    """The store does not answer, or is not the store this host knows."""
+
+    exit_code = 69
+
+
+class TryAgain(BatchError):
+    """Nothing is wrong that another run does not mend."""
+
+    exit_code = 75
+
+
+class NotPermitted(BatchError):
+    """The store refuses access."""
+
+    exit_code = 77
+
+
+class DoesNotFit(BatchError):
+    """The job file or the model does not fit the records, the output or this environment."""
+
+    exit_code = 78

@@ -1,0 +1,86 @@
+"""Histograms of predictions: fixed bins, so that they merge whatever the chunks were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from batch.manifest import Histogram
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BINS = 20
+
+
+def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
+    """The histogram of a model's main prediction, None for one that is text.
+
+    The main prediction is the last probability, else the first number. Probabilities get 20 bins
+    on [0, 1], other numbers 20 bins of equal population.
+    """
+    import numpy as np
+
+    column = _main_column(predictions)
+    if column is None:
+        return None
+    values = _finite(predictions.column(column))
+    if column.startswith("probability"):
+        return fill(Histogram(column=column, edges=_unit_edges(), counts=(0,) * BINS), predictions)
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1))) if len(values) else values
+    if len(edges) < 2:
+        return None
+    empty = Histogram(column=column, edges=tuple(map(float, edges)), counts=(0,) * (len(edges) - 1))
+    return fill(empty, predictions)
+
+
+def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) -> Histogram | None:
+    """A histogram without counts, with the reference's bins, or [0, 1] for probabilities."""
+    if reference and reference.column in predictions.schema.names:
+        return Histogram(column=reference.column, edges=reference.edges,
+                         counts=(0,) * len(reference.counts))
+    column = _main_column(predictions)
+    if column is None or not column.startswith("probability"):
+        return None
+    return Histogram(column=column, edges=_unit_edges(), counts=(0,) * BINS)
+
+
+def fill(histogram: Histogram, predictions: pa.RecordBatch) -> Histogram:
+    """The histogram with a batch of predictions counted in."""
+    import numpy as np
+
+    values = np.clip(_finite(predictions.column(histogram.column)),
+                     histogram.edges[0], histogram.edges[-1])
+    added, _ = np.histogram(values, bins=np.asarray(histogram.edges))
+    return merge([histogram, Histogram(column=histogram.column, edges=histogram.edges,
+                                       counts=tuple(int(count) for count in added))])
+
+
+def merge(histograms: Iterable[Histogram]) -> Histogram:
+    """The sum of histograms that have the same bins."""
+    first, *others = histograms
+    counts = list(first.counts)
+    for other in others:
+        counts = [total + count for total, count in zip(counts, other.counts, strict=True)]
+    return Histogram(column=first.column, edges=first.edges, counts=tuple(counts))
+
+
+def _main_column(predictions: pa.RecordBatch) -> str | None:
+    import pyarrow as pa
+
+    numbers = [field.name for field in predictions.schema
+               if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
+    probabilities = [name for name in numbers if name.startswith("probability")]
+    return probabilities[-1] if probabilities else next(iter(numbers), None)
+
+
+def _finite(values: pa.Array) -> np.ndarray:
+    import numpy as np
+
+    numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=float)
+    return numbers[np.isfinite(numbers)]
+
+
+def _unit_edges() -> tuple[float, ...]:
+    return tuple(step / BINS for step in range(BINS + 1))

@@ -1,0 +1,255 @@
+"""What a job file says: this input, this model, this output.
+
+These models are the one place that knows the keys, their types and their defaults; the JSON
+Schema of `batch-predict schema` is made from them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from batch.pattern import InputPattern
+
+ColumnType = Literal[
+    "string", "int64", "float64", "bool", "date", "timestamp", "category"
+]
+Format = Literal["csv", "jsonl", "parquet"]
+Method = Literal["predict", "predict_proba", "decision_function", "transform"]
+Mode = Literal["append", "replace"]
+
+#: What pandas reads as null unless told otherwise (pandas.read_csv, parameter `na_values`).
+PANDAS_NULLS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+KEY_NULLS = ("",)
+MIN_REJECTS = 10
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SUFFIXES: dict[str, Format] = {
+    "csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet"
+}  # fmt: skip
+
+
+def _duration(value: object) -> object:
+    """Turn "90s", "10m", "26h" or "90d" into a timedelta."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError('expected a duration such as "60s", "10m", "26h" or "90d"')
+    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration, json_schema_input_type=str),
+    Field(json_schema_extra=_DURATION_SCHEMA),
+]
+
+
+#: A TOML array of strings, held immutable.
+Strings = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CsvSection(_Section):
+    """How the CSV files differ from comma, UTF-8, one header line."""
+
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    decimal: str = Field(default=".", min_length=1, max_length=1)
+    encoding: str = "utf-8"
+    header: bool = True
+    null_values: Strings = PANDAS_NULLS
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError(f"Python knows no encoding {encoding!r}") from None
+        return encoding
+
+
+class ColumnSection(_Section):
+    """One exception to what the sidecar or Parquet says of a column."""
+
+    type: ColumnType
+    nullable: bool | None = None
+    format: str | None = Field(default=None, description="strptime format of a timestamp or date")
+    timezone: str | None = Field(default=None, description="zone of timestamps that name none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: object) -> object:
+        return {"type": value} if isinstance(value, str) else value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+        try:
+            ZoneInfo(zone or "UTC")
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {zone!r}") from None
+        return zone
+
+
+class InputSection(_Section):
+    """Where records accumulate and how to read them."""
+
+    path: str = Field(min_length=1)
+    format: Format | None = None
+    key: Strings = Field(min_length=1)
+    min_age: Duration = timedelta(seconds=60)
+    final_newline: Literal["required", "optional"] = "required"
+    exclude: Strings = ()
+    take: Literal["all", "latest"] = "all"
+    max_rejected: str | int = "1%"
+    csv: CsvSection = CsvSection()
+    columns: dict[str, ColumnSection] = Field(default_factory=dict)
+
+    @field_validator("path")
+    @classmethod
+    def _pattern(cls, path: str) -> str:
+        InputPattern(path)
+        return path
+
+    @field_validator("max_rejected")
+    @classmethod
+    def _share_or_count(cls, value: str | int) -> str | int:
+        if isinstance(value, str):
+            share = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value)
+            if share is None or float(share[1]) > 100:
+                raise ValueError('expected a share such as "1%" or a count such as 500')
+        elif value < 0:
+            raise ValueError("expected a count of 0 or more")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> InputSection:
+        if self.take == "latest" and not InputPattern(self.path).has_date:
+            raise ValueError('take = "latest" needs a {date} in path')
+        if self.format is None and _format_of(self.path) is None:
+            raise ValueError('the suffix of path tells no format: set format = "csv", "jsonl" '
+                             'or "parquet"')
+        if not self.csv.header and not self.columns:
+            raise ValueError("header = false needs [input.columns] with every column in order")
+        return self
+
+    @property
+    def resolved_format(self) -> Format:
+        found = self.format or _format_of(self.path)
+        assert found is not None, "validated above"
+        return found
+
+    def rejects_allowed(self, records: int) -> int:
+        """How many of an input's records may be rejected before it counts as unreadable."""
+        if isinstance(self.max_rejected, int):
+            return max(MIN_REJECTS, self.max_rejected)
+        return max(MIN_REJECTS, int(records * float(self.max_rejected.rstrip("% ")) / 100))
+
+
+class ModelSection(_Section):
+    """The model, and what is done around it."""
+
+    path: str = Field(min_length=1)
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    methods: tuple[Method, ...] = Field(default=("predict",), min_length=1, strict=False)
+    features: str | Strings | None = None
+    preprocess: str | None = Field(default=None, pattern=r"^[\w.]+:\w+$")
+    postprocess: str | None = Field(default=None, pattern=r"^[\w.]+:\w+$")
+    allow_version_mismatch: bool = False
+
+
+class OutputSection(_Section):
+    """Where predictions are published."""
+
+    path: str = Field(min_length=1)
+    mode: Mode = "append"
+    passthrough: Strings = ()
+    fresh_for: Duration | None = None
+
+
+class RunSection(_Section):
+    """How a run uses this machine."""
+
+    chunk_rows: int = Field(default=100_000, ge=1)
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    timeout: Duration | None = None
+
+
+class ChecksSection(_Section):
+    """Conditions on a run's result; a run that fails one is held."""
+
+    min_rows: int = Field(default=0, ge=0)
+
+
+class JobSettings(_Section):
+    """A whole job file."""
+
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
+    input: InputSection
+    model: ModelSection
+    output: OutputSection
+    run: RunSection = RunSection()
+    checks: ChecksSection = ChecksSection()
+
+    @model_validator(mode="after")
+    def _latest_replaces(self) -> JobSettings:
+        if self.input.take == "latest" and self.output.mode != "replace":
+            raise ValueError('input.take = "latest" goes with output.mode = "replace"')
+        return self
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job file that was read: its settings, with paths relative to the file's folder."""
+
+    file: Path
+    settings: JobSettings
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    @property
+    def name(self) -> str:
+        return self.settings.name or self.folder.name
+
+    @property
+    def pattern(self) -> InputPattern:
+        return InputPattern(self._locate(self.settings.input.path))
+
+    @property
+    def model_path(self) -> Path:
+        return Path(self._locate(self.settings.model.path))
+
+    @property
+    def output_url(self) -> str:
+        return self._locate(self.settings.output.path)
+
+    def _locate(self, path: str) -> str:
+        return path if "://" in path else str(self.folder / path)
+
+
+def compression_of(path: str) -> str | None:
+    """`gzip`, `zstd` or None, from the suffix."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
+
+
+def _format_of(path: str) -> Format | None:
+    name = path.rsplit("/", 1)[-1]
+    if compression_of(name):
+        name = name.rsplit(".", 1)[0]
+    return _SUFFIXES.get(name.rsplit(".", 1)[-1]) if "." in name else None

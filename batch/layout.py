@@ -1,0 +1,78 @@
+"""Every name below OUTPUT, in one place. The same on disk and on S3."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime
+
+POINTER = "manifest.json"
+MANIFESTS = "manifests"
+HEARTBEAT = "heartbeat.json"
+PENDING = "pending"
+RUNS = "runs"
+HELD = "held.json"
+PLAN = "plan.json"
+
+_MANIFEST_NAME = re.compile(rf"{MANIFESTS}/(\d{{10}})\.json")
+
+
+def manifest_path(version: int) -> str:
+    return f"{MANIFESTS}/{version:010d}.json"
+
+
+def version_of(path: str) -> int | None:
+    """The version that a path below `manifests/` holds, None for any other name."""
+    found = _MANIFEST_NAME.fullmatch(path)
+    return int(found[1]) if found else None
+
+
+def part_path(run_id: str, slice_number: int) -> str:
+    """A fresh name: two hosts that predict the same slice never write the same part."""
+    return f"data/{run_id}/{slice_number:05d}-{secrets.token_hex(4)}.parquet"
+
+
+def rejects_path(run_id: str, slice_number: int) -> str:
+    return f"rejects/{run_id}/{slice_number:05d}-{secrets.token_hex(4)}.parquet"
+
+
+def ledger_path(commit_id: str) -> str:
+    return f"ledger/{commit_id}.parquet"
+
+
+def model_path(sha256: str) -> str:
+    return f"models/{sha256}/model.joblib"
+
+
+def recipe_folder(model_sha256: str, recipe: str) -> str:
+    """Where the hook files of a recipe lie, beside its model."""
+    return f"models/{model_sha256}/{recipe[:16]}"
+
+
+def recipe_path(model_sha256: str, recipe: str) -> str:
+    return f"{recipe_folder(model_sha256, recipe)}/recipe.json"
+
+
+def plan_path(run_id: str) -> str:
+    return f"{PENDING}/{run_id}/{PLAN}"
+
+
+def receipt_path(run_id: str, slice_number: int) -> str:
+    return f"{PENDING}/{run_id}/{slice_number:05d}.json"
+
+
+def held_path(run_id: str) -> str:
+    return f"{PENDING}/{run_id}/{HELD}"
+
+
+def record_path(run_id: str, attempt: int) -> str:
+    return f"{RUNS}/{run_id}-{attempt}.json"
+
+
+def new_run_id(now: datetime) -> str:
+    """Sorts by time, unique without asking anyone."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def new_commit_id() -> str:
+    return secrets.token_hex(16)

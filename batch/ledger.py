@@ -1,0 +1,146 @@
+"""The ledger: what has been taken in. The last entry of a path, in segment order, is the truth."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from batch.errors import BadData
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Above this many segments a commit folds them into one.
+MAX_SEGMENTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """One input that was taken in; records = predicted + rejected."""
+
+    path: str
+    size: int
+    token: str
+    digest: str
+    as_of: datetime
+    records: int
+    predicted: int
+    rejected: int
+    parts: tuple[str, ...]
+    rejects: tuple[str, ...]
+    run_id: str
+    recipe: str
+
+
+class Ledger:
+    """Every entry that is in force, looked up by the path of the input."""
+
+    def __init__(self, table: pa.Table | None = None) -> None:
+        self._table = table
+
+    @classmethod
+    def from_segments(cls, segments: Iterable[tuple[str, bytes]]) -> Ledger:
+        """Read segments, given as (source, bytes), oldest first. Raises `BadData`."""
+        tables = [_decode(data, source) for source, data in segments]
+        if not tables:
+            return cls()
+        import pyarrow as pa
+
+        return cls(pa.concat_tables(tables))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, path: object) -> bool:
+        return path in self._rows
+
+    def __iter__(self) -> Iterator[LedgerEntry]:
+        return (self._entry(row) for row in self._rows.values())
+
+    def get(self, path: str) -> LedgerEntry | None:
+        row = self._rows.get(path)
+        return None if row is None else self._entry(row)
+
+    def token(self, path: str) -> str | None:
+        """The token under which the input was taken in, None if it was not."""
+        row = self._rows.get(path)
+        return None if row is None else self._tokens[row]
+
+    def paths(self) -> Iterable[str]:
+        return self._rows.keys()
+
+    def recipes(self) -> set[str]:
+        """The recipes of the entries in force."""
+        return {self._recipes[row] for row in self._rows.values()}
+
+    def outdated(self, recipe: str, besides: Collection[str] = ()) -> int:
+        """How many inputs, besides some, were predicted by another recipe than this one."""
+        return sum(self._recipes[row] != recipe for path, row in self._rows.items()
+                   if path not in besides)
+
+    def run_ids(self) -> set[str]:
+        """The runs that wrote any entry, in force or not."""
+        return set() if self._table is None else set(self._table["run_id"].unique().to_pylist())
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        # A later row of one path overwrites an earlier one: that is the rule of the ledger.
+        return {path: row for row, path in enumerate(self._column("path"))}
+
+    @cached_property
+    def _tokens(self) -> list[str]:
+        return self._column("token")
+
+    @cached_property
+    def _recipes(self) -> list[str]:
+        return self._column("recipe")
+
+    def _column(self, name: str) -> list[str]:
+        return [] if self._table is None else list(self._table[name].to_pylist())
+
+    def _entry(self, row: int) -> LedgerEntry:
+        assert self._table is not None, "a row was found in it"
+        values = {name: self._table[name][row].as_py() for name in self._table.column_names}
+        values.update(parts=tuple(values["parts"]), rejects=tuple(values["rejects"]))
+        return LedgerEntry(**values)
+
+
+def encode_segment(entries: Iterable[LedgerEntry]) -> bytes:
+    """One ledger segment as Parquet."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = [field.name for field in dataclasses.fields(LedgerEntry)]
+    rows = [{name: getattr(entry, name) for name in names} for entry in entries]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _decode(data: bytes, source: str) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(io.BytesIO(data)).read()
+        return table.select([field.name for field in _schema()]).cast(_schema())
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise BadData(f"{source}: not a ledger segment: {error}",
+                      "a missing ledger is never taken for an empty one: restore the file") from None
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text, count = pa.string(), pa.int64()
+    return pa.schema({
+        "path": text, "size": count, "token": text, "digest": text,
+        "as_of": pa.timestamp("us", "UTC"), "records": count, "predicted": count,
+        "rejected": count, "parts": pa.list_(text), "rejects": pa.list_(text), "run_id": text,
+        "recipe": text,
+    })  # fmt: skip

@@ -1,0 +1,169 @@
+"""The manifest: the complete list of files that make up one version, and what a reader needs.
+
+`docs/manifest.md` describes it for readers in other languages.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+from batch.errors import BadData, DoesNotFit
+
+FORMAT = "batch-predict/1"
+
+Kind = Literal["run", "backfill", "rollback", "unpause", "repair", "window"]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything the program writes as JSON; unknown fields are ignored."""
+
+
+AnyDocument = TypeVar("AnyDocument", bound=Document)
+
+
+class Column(Document):
+    """One column of the parts: its name and type (string, int64, float64, bool, date, timestamp)."""
+
+    name: str
+    type: str
+
+
+class Counts(Document):
+    """How much; for every input that was taken in, records = predicted + rejected."""
+
+    inputs: int = 0
+    records: int = 0
+    predicted: int = 0
+    rejected: int = 0
+    bytes: int = 0
+
+
+class ModelInfo(Document):
+    """The model behind the newest predictions; paths are relative to OUTPUT.
+
+    `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it.
+    """
+
+    sha256: str
+    path: str
+    format: str
+    class_name: str = msgspec.field(name="class")
+    versions: dict[str, str]
+    recipe: str
+
+
+class PartFile(Document):
+    """One live Parquet file of predictions or rejects; immutable."""
+
+    path: str
+    rows: int
+    bytes: int
+    sha256: str
+    as_of: tuple[datetime, datetime]
+    run_id: str
+    recipe: str
+    model_sha256: str
+    inputs: int
+
+
+class LedgerFile(Document):
+    """One ledger segment."""
+
+    path: str
+    sha256: str
+    inputs: int
+
+
+class Unreadable(Document):
+    """An input that was not taken in, and why."""
+
+    path: str
+    reason: str
+
+
+class CheckResult(Document):
+    """One condition that the run was judged by."""
+
+    name: str
+    value: float | None
+    limit: float | None
+    outcome: Literal["pass", "warn", "hold"]
+    detail: str = ""
+
+
+class Histogram(Document):
+    """Counts of predictions in bins; `edges` has one number more than `counts`.
+
+    Values below the first edge are in the first bin, values above the last one in the last.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+class Paused(Document):
+    """Who stopped the line, when and why."""
+
+    by: str
+    at: datetime
+    reason: str
+
+
+class Manifest(Document):
+    """One version, whole: a reader needs no other manifest."""
+
+    format: str
+    job: str
+    version: int
+    parent: int | None
+    commit_id: str
+    kind: Kind
+    run_id: str
+    published_at: datetime
+    published_by: str
+    stale_after: datetime | None
+    paused: Paused | None
+    oldest_kept: int
+    mode: Literal["append", "replace"]
+    key: tuple[str, ...]
+    input_base: str
+    columns: tuple[Column, ...]
+    model: ModelInfo
+    totals: Counts
+    added: Counts
+    files: tuple[PartFile, ...]
+    rejects: tuple[PartFile, ...]
+    ledger: tuple[LedgerFile, ...]
+    unreadable: tuple[Unreadable, ...]
+    checks: tuple[CheckResult, ...]
+    histogram: Histogram | None = None
+
+
+class _Format(Document):
+    format: str
+
+
+def encode(document: Document) -> bytes:
+    """The document as JSON that a person can read."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def decode(data: bytes, kind: type[AnyDocument], *, source: str) -> AnyDocument:
+    """Read a document; raises `BadData` that names the source and the field."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadData(f"{source}: {error}") from None
+
+
+def decode_manifest(data: bytes, *, source: str) -> Manifest:
+    """Read a manifest; an unknown format is refused before anything else is looked at."""
+    found = decode(data, _Format, source=source).format
+    if found != FORMAT:
+        raise DoesNotFit(f"{source}: found format {found!r}, expected {FORMAT!r}",
+                         "this manifest was written by another major version of batch-predict")
+    return decode(data, Manifest, source=source)

@@ -1,0 +1,216 @@
+"""Load a model: refuse what does not fit before the first record, and say why in one sentence."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pyarrow as pa
+from sklearn.exceptions import InconsistentVersionWarning
+
+from batch.casting import cast_values
+from batch.columns import InputColumn, Scalar
+from batch.errors import DoesNotFit
+from batch.model.scoring import Hook, Scorer
+from batch.recipe import Recipe
+from batch.sidecar import GoldenRows, Sidecar, installed_versions
+
+GOLDEN_RTOL = 1e-6
+
+
+def load_scorer(
+    path: Path,
+    recipe: Recipe,
+    sidecar: Sidecar | None,
+    *,
+    code_folder: Path,
+    allow_version_mismatch: bool = False,
+) -> Scorer:
+    """The model at `path` with its hooks, which has predicted its golden rows.
+
+    Raises `DoesNotFit` for another scikit-learn version, a class or hook that cannot be imported,
+    a method or feature that is missing, and golden rows that come out differently.
+    """
+    if sidecar and not allow_version_mismatch:
+        _require_version(sidecar.versions.get("scikit-learn"))
+    with _importing_from(code_folder):
+        estimator = _unpickle(path, allow_version_mismatch)
+        preprocess, postprocess = _hook(recipe.preprocess), _hook(recipe.postprocess)
+    _require_methods(estimator, recipe)
+    features = recipe.features or _own_features(estimator)
+    scorer = Scorer(
+        estimator=estimator,
+        columns=_raw_columns(recipe, features),
+        features=features,
+        methods=recipe.methods,
+        preprocess=preprocess,
+        postprocess=postprocess,
+        reference=sidecar.reference if sidecar else None,
+    )
+    if sidecar:
+        _require_golden_rows(scorer, sidecar)
+    return scorer
+
+
+def records_to_batch(
+    records: Sequence[dict[str, Scalar]], columns: Sequence[InputColumn]
+) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """JSON records as a typed batch, and for each that does not fit the column that is why."""
+    arrays, misfits = [], {}
+    for column in columns:
+        values, bad = cast_values([record.get(column.name) for record in records], column)
+        arrays.append(values)
+        misfits.update(dict.fromkeys(bad, column.name))
+        if not column.nullable and values.null_count:
+            nulls = [index for index in range(len(values)) if not values[index].is_valid]
+            misfits.update(dict.fromkeys(nulls, column.name))
+    return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns]), misfits
+
+
+def _require_version(saved: str | None) -> None:
+    installed = installed_versions().get("scikit-learn")
+    if saved and saved != installed:
+        raise DoesNotFit(
+            f"the model was saved by scikit-learn {saved}, installed is {installed}",
+            f"pip install scikit-learn=={saved}, or train again, or set "
+            "model.allow_version_mismatch = true",
+        )
+
+
+def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # A compressed file cannot be mapped: that is fine.
+        if not allow_version_mismatch:
+            warnings.simplefilter("error", InconsistentVersionWarning)
+        try:
+            return joblib.load(path, mmap_mode="r")
+        except InconsistentVersionWarning as warning:
+            _require_version(warning.original_sklearn_version)
+            raise
+        except (ImportError, AttributeError) as error:
+            raise DoesNotFit(
+                f"{path.name}: the model needs code that cannot be imported: {error}",
+                "put its classes into a module of the job folder, or install the package, and "
+                "save the model again",
+            ) from None
+        except Exception as error:
+            # Unpickling runs whatever the file says, so anything may come out of it.
+            raise DoesNotFit(f"{path}: not a model that joblib can load: "
+                             f"{type(error).__name__}: {error}",
+                             "save the model again with save_model") from None
+
+
+def _hook(name: str | None) -> Hook | None:
+    if name is None:
+        return None
+    module, _, function = name.partition(":")
+    try:
+        hook = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise DoesNotFit(f"hook {name!r}: {error}",
+                         f"put {module}.py with the function {function} into the job folder"
+                         ) from None
+    if not callable(hook):
+        raise DoesNotFit(f"hook {name!r}: found {type(hook).__name__}, expected a function")
+    return hook  # type: ignore[no-any-return]  # A hook's signature shows when it is called.
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Import from `folder` first; modules of the same names from elsewhere step aside meanwhile."""
+    names = {file.stem for file in folder.glob("*.py")}
+    names |= {file.parent.name for file in folder.glob("*/__init__.py")}
+    displaced = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in names and name != "__main__"
+        and not _inside(getattr(module, "__file__", None), folder)
+    }
+    for name in displaced:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        sys.modules.update(displaced)
+
+
+def _inside(file: str | None, folder: Path) -> bool:
+    return file is not None and Path(file).resolve().is_relative_to(folder.resolve())
+
+
+def _require_methods(estimator: Any, recipe: Recipe) -> None:
+    missing = [method for method in recipe.methods if not hasattr(estimator, method)]
+    if missing:
+        raise DoesNotFit(f"the model ({type(estimator).__name__}) has no {', '.join(missing)}",
+                         "change model.methods in the job file")
+
+
+def _own_features(estimator: Any) -> tuple[str, ...] | None:
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else tuple(map(str, names))
+
+
+def _raw_columns(
+    recipe: Recipe, features: tuple[str, ...] | str | None
+) -> tuple[InputColumn, ...]:
+    """The columns to read for the model, in order."""
+    names = recipe.inputs or ((features,) if isinstance(features, str) else features)
+    if names is None:
+        raise DoesNotFit("nothing says which columns the model reads: it was fitted without names",
+                         "set model.features in the job file, or save the model with save_model")
+    known = {column.name: column for column in recipe.columns}
+    return tuple(known.get(name) or InputColumn(name=name, type=None, nullable=False)
+                 for name in names)
+
+
+def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
+    """The model predicts here what it predicted where it was saved."""
+    golden = sidecar.golden
+    batch, misfits = records_to_batch(golden.records, sidecar.columns)
+    if misfits:
+        raise DoesNotFit(f"the sidecar's golden rows do not fit its columns: {misfits}",
+                         "save the model again with save_model")
+    saved_as = Scorer(scorer.estimator, sidecar.columns, sidecar.features, sidecar.methods,
+                      scorer.preprocess, scorer.postprocess)
+    try:
+        found = saved_as.score(batch).to_pydict()
+    except DoesNotFit:
+        raise
+    except Exception as error:
+        # A hook or model may raise anything; that it raises at all is what matters here.
+        raise DoesNotFit(f"the model raises on its own golden rows: {type(error).__name__}: "
+                         f"{error}", "train and save it again in this environment") from None
+    _compare(golden, found)
+
+
+def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
+    if found.keys() != golden.predictions.keys():
+        raise DoesNotFit(f"the golden rows give the columns {', '.join(found)}; training gave "
+                         f"{', '.join(golden.predictions)}",
+                         "the hook files changed since training: save the model again")
+    for name, expected in golden.predictions.items():
+        for row, (wanted, got) in enumerate(zip(expected, found[name], strict=True)):
+            if not _same(wanted, got):
+                raise DoesNotFit(
+                    f"golden row {row}: {name} is {got!r} here, it was {wanted!r} in training",
+                    "the hook files or a library changed since training: train and save the model "
+                    "again in this environment",
+                )
+
+
+def _same(wanted: Any, got: Any) -> bool:
+    if isinstance(wanted, bool | str) or not isinstance(got, int | float):
+        return bool(wanted == got) or (wanted is None and isinstance(got, float) and math.isnan(got))
+    if wanted is None:
+        return math.isnan(got)
+    return math.isclose(float(wanted), got, rel_tol=GOLDEN_RTOL, abs_tol=1e-12)

@@ -1,0 +1,158 @@
+"""The model in OUTPUT: the very bytes, hooks and settings that made the predictions."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch import layout
+from batch.errors import BadData, TryAgain
+from batch.manifest import ModelInfo, decode, encode
+from batch.recipe import Recipe, code_files
+from batch.sidecar import Sidecar, hash_file, installed_versions, sidecar_path
+from batch.store.base import Exists, Missing, Store
+
+if TYPE_CHECKING:
+    from batch.model.scoring import Scorer
+
+
+def publish_model(
+    store: Store, model_path: Path, recipe: Recipe, sidecar: Sidecar | None, *, code_folder: Path
+) -> ModelInfo:
+    """Keep a copy of the model, its sidecar and its hook files in OUTPUT; create-only.
+
+    Raises `TryAgain` when the model or a hook file changed since the recipe was made.
+    """
+    info = model_info(recipe, sidecar)
+    _copy_model(store, model_path, info)
+    if sidecar:
+        _create(store, f"{info.path}.json", sidecar_path(model_path).read_bytes())
+    if code_files(code_folder, [_module(name) for name in recipe.code]) != recipe.code:
+        raise TryAgain(f"{code_folder}: the hook files changed while the run started",
+                       "the next run takes them as they are then")
+    folder = layout.recipe_folder(recipe.model_sha256, recipe.digest())
+    for name in recipe.code:
+        _create(store, f"{folder}/{name}", (code_folder / name).read_bytes())
+    # The recipe last: where it is, all that it names is.
+    _create(store, info.recipe, encode(recipe))
+    return info
+
+
+def model_info(recipe: Recipe, sidecar: Sidecar | None) -> ModelInfo:
+    """What the manifest says of the model of a recipe."""
+    return ModelInfo(
+        sha256=recipe.model_sha256,
+        path=layout.model_path(recipe.model_sha256),
+        format="joblib",
+        class_name=sidecar.class_name if sidecar else "",
+        versions=sidecar.versions if sidecar else installed_versions(),
+        recipe=layout.recipe_path(recipe.model_sha256, recipe.digest()),
+    )
+
+
+def read_recipe(store: Store, info: ModelInfo) -> Recipe:
+    """The recipe of a published model."""
+    blob = store.read(info.recipe)
+    assert blob is not None, "no token was given"
+    return decode(blob.data, Recipe, source=f"{store.url}/{info.recipe}")
+
+
+def load_model(
+    store: Store, recipe: Recipe, *, code_folder: Path, allow_version_mismatch: bool
+) -> Scorer:
+    """Load the copy of a recipe's model in OUTPUT with the hooks of `code_folder`.
+
+    Raises `DoesNotFit` as `load_scorer` does, `BadData` for a copy that was damaged.
+    """
+    from batch.model.loading import load_scorer
+
+    path = layout.model_path(recipe.model_sha256)
+    with store.fetch(path) as local:
+        found = hash_file(local)
+        if found != recipe.model_sha256:
+            raise BadData(f"{store.url}/{path}: found sha256 {found}, its name says otherwise",
+                          "delete this damaged copy; the next run makes it again")
+        return load_scorer(
+            local,
+            recipe,
+            _read_sidecar(store, path),
+            code_folder=code_folder,
+            allow_version_mismatch=allow_version_mismatch,
+        )
+
+
+def load_published(store: Store, info: ModelInfo) -> PublishedModel:
+    """The model behind a manifest, with its own hooks, for an application."""
+    recipe = read_recipe(store, info)
+    folder = Path(tempfile.mkdtemp(prefix="batch-predict-hooks-"))
+    for name in recipe.code:
+        blob = store.read(f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{name}")
+        assert blob is not None, "no token was given"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(blob.data)
+    scorer = load_model(store, recipe, code_folder=folder, allow_version_mismatch=False)
+    return PublishedModel(scorer)
+
+
+class PublishedModel:
+    """A model for an application: predicts single records as a run predicts them."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def estimator(self) -> Any:
+        """The very estimator that was saved."""
+        return self._scorer.estimator
+
+    def score_records(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The predictions of raw JSON records, in order. Raises `BadData` for one that misfits."""
+        from batch.model.loading import records_to_batch
+
+        if not records:
+            return []
+        batch, misfits = records_to_batch(records, self._scorer.columns)
+        for index, column in sorted(misfits.items()):
+            raise BadData(f"record {index}: column {column!r}: found "
+                          f"{records[index].get(column)!r}, which does not fit")
+        return list(self._scorer.score(batch).to_pylist())
+
+
+def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
+    try:
+        with store.fetch(info.path):
+            return
+    except Missing:
+        pass
+    try:
+        with store.upload(info.path) as copy:
+            copy.write_bytes(model_path.read_bytes())
+            if hash_file(copy) != info.sha256:
+                raise TryAgain(f"{model_path}: replaced while the run started",
+                               "the next run takes the new model")
+    except Exists:
+        pass  # Another host was quicker; the name is the hash, so the bytes are the same.
+
+
+def _create(store: Store, path: str, data: bytes) -> None:
+    try:
+        store.create(path, data)
+    except Exists:
+        pass  # The name holds a hash of the content.
+
+
+def _read_sidecar(store: Store, path: str) -> Sidecar | None:
+    try:
+        blob = store.read(f"{path}.json")
+    except Missing:
+        return None
+    assert blob is not None, "no token was given"
+    return decode(blob.data, Sidecar, source=f"{store.url}/{path}.json")
+
+
+def _module(file_name: str) -> str:
+    return file_name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+

@@ -1,0 +1,196 @@
+"""Hand over a model: the file, and the sidecar that lets a run check that it fits."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+
+from batch.columns import Scalar
+from batch.errors import DoesNotFit
+from batch.histogram import reference_histogram
+from batch.job import Method
+from batch.manifest import encode
+from batch.model.frames import describe_columns, to_batch
+from batch.model.scoring import Hook, Scorer
+from batch.sidecar import (
+    SIDECAR_FORMAT,
+    GoldenRows,
+    Sidecar,
+    hash_file,
+    installed_versions,
+    sidecar_path,
+)
+
+GOLDEN_ROWS = 20
+REFERENCE_ROWS = 100_000
+
+
+def save_model(
+    model: Any,
+    path: str | Path,
+    *,
+    sample: pd.DataFrame,
+    preprocess: Hook | None = None,
+    postprocess: Hook | None = None,
+    methods: Sequence[Method] | None = None,
+    features: Sequence[str] | str | None = None,
+) -> Path:
+    """Write a fitted model to `path`, then its sidecar `path + ".json"`. Returns the path.
+
+    `sample` holds raw records as they will arrive, before `preprocess`, with exactly the columns
+    that the model or the hook reads; pass the whole training frame, for types, null values,
+    categories and the reference distribution of the predictions are taken from it. `methods`
+    default to predict, and predict_proba where the model has it; `features` to the model's own.
+
+    Raises `DoesNotFit` for a model or hook that another process could not load, and for one that
+    does not predict the sample.
+    """
+    path = Path(path)
+    sample = sample.reset_index(drop=True)
+    if sample.empty:
+        raise DoesNotFit("the sample has no rows", "pass the raw training records")
+    scorer = Scorer(
+        estimator=model,
+        columns=describe_columns(sample),
+        features=_features(model, features),
+        methods=tuple(methods) if methods else _methods(model),
+        preprocess=preprocess,
+        postprocess=postprocess,
+    )
+    modules = _modules_of(model)
+    reference = reference_histogram(scorer.score_frame(
+        _spread(sample, REFERENCE_ROWS).reset_index(drop=True)
+    ))
+    golden = _golden_rows(scorer, sample)
+    _replace(path, lambda temporary: joblib.dump(model, temporary))
+    sidecar = Sidecar(
+        format=SIDECAR_FORMAT,
+        sha256=hash_file(path),
+        saved_at=datetime.now(UTC),
+        class_name=f"{type(model).__module__}.{type(model).__qualname__}",
+        versions=installed_versions(),
+        columns=scorer.columns,
+        features=scorer.features,
+        methods=scorer.methods,
+        preprocess=_hook_name(preprocess),
+        postprocess=_hook_name(postprocess),
+        modules=modules,
+        reference=reference,
+        golden=golden,
+    )
+    # The model first: a sidecar always describes a model that is there.
+    _replace(sidecar_path(path), lambda temporary: temporary.write_bytes(encode(sidecar)))
+    return path
+
+
+def _features(model: Any, features: Sequence[str] | str | None) -> tuple[str, ...] | str | None:
+    if features is None:
+        own = getattr(model, "feature_names_in_", None)
+        return None if own is None else tuple(map(str, own))
+    return features if isinstance(features, str) else tuple(features)
+
+
+def _methods(model: Any) -> tuple[Method, ...]:
+    if hasattr(model, "predict_proba"):
+        return ("predict", "predict_proba")
+    return ("predict",) if hasattr(model, "predict") else ("transform",)
+
+
+def _golden_rows(scorer: Scorer, sample: pd.DataFrame) -> GoldenRows:
+    """A few records, with a null of every column that has any, and their predictions."""
+    positions = set(_spread(sample.index.to_frame(), GOLDEN_ROWS).index)
+    nulls = [sample[name].isna() for name in sample.columns]
+    positions |= {int(column.idxmax()) for column in nulls if column.any()}
+    batch = to_batch(sample.loc[sorted(positions)], scorer.columns)
+    return GoldenRows(
+        records=tuple(_plain(record) for record in batch.to_pylist()),
+        predictions={name: tuple(values) for name, values in scorer.score(batch).to_pydict().items()},
+    )
+
+
+def _plain(record: dict[str, Any]) -> dict[str, Scalar]:
+    return {name: value.isoformat() if hasattr(value, "isoformat") else _no_nan(value)
+            for name, value in record.items()}
+
+
+def _no_nan(value: Any) -> Scalar:
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
+    return value  # type: ignore[no-any-return]  # Arrow's to_pylist gives plain scalars.
+
+
+def _spread(frame: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly spread over the frame."""
+    return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, min(count, len(frame))).astype(int))]
+
+
+class _ModuleRecorder(pickle.Pickler):
+    """Pickles to nowhere, and notes the module of every class and function on the way."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.names: dict[str, str] = {}
+
+    def persistent_id(self, obj: Any) -> None:
+        if isinstance(obj, type) or callable(obj):
+            module, name = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+            if isinstance(module, str) and isinstance(name, str):
+                self.names[module] = name
+
+
+class _Nowhere(io.RawIOBase):
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def _modules_of(model: Any) -> tuple[str, ...]:
+    """Every module that must be importable to load the model. Refuses `__main__`."""
+    recorder = _ModuleRecorder(_Nowhere())
+    try:
+        recorder.dump(model)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise DoesNotFit(f"the model cannot be saved: {error}",
+                         "define its functions at the top level of a module: no lambdas") from None
+    if "__main__" in recorder.names:
+        _refuse_main(recorder.names["__main__"])
+    return tuple(sorted(recorder.names))
+
+
+def _hook_name(hook: Hook | None) -> str | None:
+    if hook is None:
+        return None
+    module, name = hook.__module__, hook.__qualname__
+    if module == "__main__":
+        _refuse_main(name)
+    if not name.isidentifier():
+        raise DoesNotFit(f"the hook {module}:{name} is not a function at the top level of a module")
+    return f"{module}:{name}"
+
+
+def _refuse_main(name: str) -> None:
+    raise DoesNotFit(
+        f"{name} is defined in the script that was started (__main__): no other process can load it",
+        "move it into a module of the job folder and import it from there",
+    )
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write aside, then rename: nobody sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+

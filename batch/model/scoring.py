@@ -1,0 +1,143 @@
+"""Predict: raw columns → hooks → features → methods → named prediction columns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from batch.columns import InputColumn
+from batch.errors import DoesNotFit
+from batch.job import Method
+from batch.manifest import Histogram
+from batch.model.frames import to_frame
+
+Hook = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A loaded model with its hooks: equal records give equal predictions, wherever it runs.
+
+    `columns` are the raw columns, `features` what the model reads (None: all there is, as an
+    array), a single string for one text column.
+    """
+
+    estimator: Any
+    columns: tuple[InputColumn, ...]
+    features: tuple[str, ...] | str | None
+    methods: tuple[Method, ...]
+    preprocess: Hook | None = None
+    postprocess: Hook | None = None
+    reference: Histogram | None = None
+
+    def use_one_thread(self) -> None:
+        """For worker processes: as many of them as cores leave no cores for threads."""
+        parameters = self.estimator.get_params(deep=True)
+        threads = [name for name in parameters if name.split("__")[-1] == "n_jobs"]
+        self.estimator.set_params(**dict.fromkeys(threads, 1))
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """One row of predictions for each record, in order.
+
+        The model's own exceptions pass through: the caller finds the records they come from.
+        Raises `DoesNotFit` where a hook or the model breaks the rules for every record.
+        """
+        return self.score_frame(to_frame(batch, self.columns))
+
+    def score_frame(self, frame: pd.DataFrame) -> pa.RecordBatch:
+        """`score` for records that are a DataFrame already."""
+        rows = len(frame)
+        if self.preprocess:
+            frame = _kept_rows("preprocess", self.preprocess(frame), rows)
+        features = self._select(frame)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # What fits was settled by the golden rows.
+            predictions = self._predict(features, rows)
+        if self.postprocess:
+            predictions = _kept_rows("postprocess", self.postprocess(predictions), rows)
+        return _to_arrow(predictions)
+
+    def _select(self, frame: pd.DataFrame) -> Any:
+        if self.features is None:
+            return frame.to_numpy()
+        wanted = [self.features] if isinstance(self.features, str) else list(self.features)
+        missing = [name for name in wanted if name not in frame.columns]
+        if missing:
+            raise DoesNotFit(
+                f"the model needs the features {', '.join(missing)}; found "
+                f"{', '.join(map(str, frame.columns))}",
+                "add the columns under [input.columns], or name the preprocess hook that makes them",
+            )
+        if isinstance(self.features, str):
+            return frame[self.features]
+        selected = frame[wanted]
+        return selected if hasattr(self.estimator, "feature_names_in_") else selected.to_numpy()
+
+    def _predict(self, features: Any, rows: int) -> pd.DataFrame:
+        found: dict[str, Any] = {}
+        for method in self.methods:
+            answer = getattr(self.estimator, method)(features)
+            found.update(_named(method, answer, getattr(self.estimator, "classes_", None)))
+        wrong = {name: len(values) for name, values in found.items() if len(values) != rows}
+        if wrong:
+            raise DoesNotFit(f"the model gave {wrong} predictions for {rows} records",
+                             "a text model reads one column: set features = \"NAME\"")
+        return pd.DataFrame(found)
+
+
+def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
+    if not isinstance(frame, pd.DataFrame):
+        raise DoesNotFit(f"the {hook} hook returned {type(frame).__name__}, expected a DataFrame")
+    if len(frame) != rows or not frame.index.equals(pd.RangeIndex(rows)):
+        raise DoesNotFit(f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
+                         "their order or index; expected the same rows in the same order")
+    return frame
+
+
+def _named(method: str, answer: Any, classes: Any) -> Iterator[tuple[str, Any]]:
+    """The columns that one method's answer becomes."""
+    prefix = {"predict": "prediction", "predict_proba": "probability",
+              "decision_function": "score", "transform": "component"}[method]
+    if isinstance(answer, list):  # A classifier with several outputs: one array for each.
+        for output, (array, labels) in enumerate(zip(answer, classes, strict=True)):
+            for name, values in _columns(prefix, array, labels):
+                yield f"{name}_{output}", values
+        return
+    if hasattr(answer, "toarray"):
+        answer = answer.toarray()
+    labels = classes if method in {"predict_proba", "decision_function"} else None
+    yield from _columns(prefix, np.asarray(answer), labels)
+
+
+def _columns(prefix: str, array: np.ndarray, labels: Sequence[Any] | None) -> Iterator[Any]:
+    if array.ndim == 1 or (prefix == "prediction" and array.shape[1] == 1):
+        yield prefix, array.reshape(-1)
+        return
+    count = array.shape[1]
+    names = labels if labels is not None and len(labels) == count else range(count)
+    for index, name in enumerate(names):
+        yield f"{prefix}_{name}", array[:, index]
+
+
+def _to_arrow(predictions: pd.DataFrame) -> pa.RecordBatch:
+    arrays = [_array(predictions[name]) for name in predictions.columns]
+    return pa.RecordBatch.from_arrays(arrays, [str(name) for name in predictions.columns])
+
+
+def _array(series: pd.Series) -> pa.Array:
+    array = pa.array(series, from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_null(array.type):
+        array = array.cast(pa.string())
+    if pa.types.is_integer(array.type):
+        array = array.cast(pa.int64())
+    return array

@@ -1,0 +1,132 @@
+"""Runs that are not published yet: adopt what they have done, and clear up after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from batch import layout
+from batch.errors import BadData
+from batch.ledger import Ledger
+from batch.manifest import PartFile, decode
+from batch.planning import pack
+from batch.slices import PlannedInput, Plan, Receipt, Slice
+from batch.store.base import Missing, Store
+
+
+@dataclass(frozen=True)
+class PendingPlan:
+    """A plan that was written and not published, and the paths of its receipts."""
+
+    plan: Plan
+    receipts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What to predict: slices done before and slices to do, under the id of one run.
+
+    `plan` is the pending plan that is continued whole; None when a new plan must be written.
+    """
+
+    run_id: str
+    plan: Plan | None
+    slices: tuple[Slice, ...]
+    done: frozenset[str]
+
+
+def read_pending(store: Store, ledger: Ledger, *, kind: str, job: str) -> list[PendingPlan]:
+    """The plans of a kind that may still be continued, newest first."""
+    names = {entry.path for entry in store.list(layout.PENDING).entries}
+    published = ledger.run_ids()
+    found = []
+    for path in sorted((name for name in names if name.endswith("/" + layout.PLAN)), reverse=True):
+        try:
+            blob = store.read(path)
+        except Missing:
+            continue  # Published and cleared by another host meanwhile.
+        assert blob is not None, "no token was given"
+        plan = decode(blob.data, Plan, source=f"{store.url}/{path}")
+        if plan.kind == kind and plan.job == job and plan.run_id not in published:
+            receipts = {piece.receipt for piece in plan.slices if piece.receipt in names}
+            found.append(PendingPlan(plan, frozenset(receipts)))
+    return found
+
+
+def adopt(
+    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, recipe: str, new_run_id: str
+) -> Adoption:
+    """Cut `todo` into slices, taking over those that a pending plan has receipts for.
+
+    A slice fits if its inputs are still to do, with the same tokens and ledger entries, by the
+    same recipe. A plan that covers everything is continued as it is.
+    """
+    left = {planned.path: planned for planned in todo}
+    taken: list[Slice] = []
+    done: set[str] = set()
+    for candidate in pending:
+        plan = candidate.plan
+        if plan.recipe != recipe:
+            continue
+        fitting = [piece for piece in plan.slices
+                   if all(left.get(planned.path) == planned for planned in piece.inputs)]
+        covered = sum(len(piece.inputs) for piece in fitting)
+        if not taken and len(fitting) == len(plan.slices) and covered == len(left):
+            return Adoption(plan.run_id, plan, plan.slices, candidate.receipts)
+        for piece in fitting:
+            if piece.receipt in candidate.receipts:
+                taken.append(piece)
+                done.add(piece.receipt)
+                for planned in piece.inputs:
+                    del left[planned.path]
+    slices = [Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
+              for number, piece in enumerate(taken)]
+    for number, inputs in enumerate(pack(left.values()), start=len(slices)):
+        slices.append(Slice(number=number, inputs=inputs,
+                            receipt=layout.receipt_path(new_run_id, number)))
+    return Adoption(new_run_id, None, tuple(slices), frozenset(done))
+
+
+def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
+    """The receipt of a slice that is done. Raises `BadData` for one that does not add up."""
+    blob = store.read(piece.receipt)
+    assert blob is not None, "no token was given"
+    receipt = decode(blob.data, Receipt, source=f"{store.url}/{piece.receipt}")
+    require_reconciled(receipt, recipe)
+    for file in (receipt.part, receipt.rejects):
+        if file:
+            _require_there(store, file)
+    return receipt
+
+
+def require_reconciled(receipt: Receipt, recipe: str) -> None:
+    """records = predicted + rejected for every input, and the files hold exactly those rows."""
+    taken = [result for result in receipt.results if result.outcome == "taken"]
+    predicted = sum(result.predicted for result in taken)
+    rejected = sum(result.rejected for result in taken)
+    paths = [result.path for result in receipt.results]
+    holds = (
+        receipt.recipe == recipe
+        and paths == [planned.path for planned in receipt.slice.inputs]
+        and all(result.records == result.predicted + result.rejected for result in taken)
+        and predicted == (receipt.part.rows if receipt.part else 0)
+        and rejected == (receipt.rejects.rows if receipt.rejects else 0)
+    )
+    if not holds:
+        raise BadData(f"{receipt.slice.receipt}: records, predictions and rejects do not add up",
+                      "please report this; nothing was published")
+
+
+def clear(store: Store, run_ids: Iterable[str]) -> None:
+    """Remove the plans and receipts of runs that are published."""
+    for run_id in sorted(set(run_ids)):
+        for entry in store.list(f"{layout.PENDING}/{run_id}").entries:
+            store.delete(entry.path)
+
+
+def _require_there(store: Store, file: PartFile) -> None:
+    with store.fetch(file.path) as local:
+        found = local.stat().st_size
+    if found != file.bytes:
+        raise BadData(f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}",
+                      f"delete {store.url}/{layout.PENDING}: the next run predicts it again")

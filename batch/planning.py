@@ -1,0 +1,153 @@
+"""Plan: the inputs there are, minus the ledger, cut into slices; nothing is read or written."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from batch.job import InputSection, Job, compression_of
+from batch.ledger import Ledger, LedgerEntry
+from batch.slices import PlannedInput
+from batch.store.base import Entry, Listing
+
+#: Inputs up to this size share a slice, of up to this many bytes and inputs.
+SMALL_BYTES = 4 << 20
+PACKED_BYTES = 64 << 20
+PACKED_INPUTS = 2_000
+
+_IGNORED_PREFIXES, _IGNORED_SUFFIXES = (".", "_"), (".tmp", ".part")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An input that is left to a later run, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies below the input folder, seen against the ledger.
+
+    `todo` are the inputs to take in, `present` the paths of all inputs that are there, `gone` those
+    of the ledger that are not, `unmatched` names that the pattern does not match.
+    """
+
+    todo: tuple[PlannedInput, ...]
+    waiting: tuple[Waiting, ...]
+    present: frozenset[str]
+    gone: tuple[str, ...]
+    unmatched: tuple[str, ...]
+
+
+def survey(
+    job: Job,
+    listing: Listing,
+    ledger: Ledger,
+    *,
+    ends_whole: Callable[[Entry], bool],
+    again: bool = False,
+) -> Survey:
+    """Sort the listing by what a run has to do with each name.
+
+    An input is new or changed by its token alone, never by a time. `ends_whole` tells whether a
+    plain CSV file ends with a newline. With `again`, everything is predicted again.
+    """
+    matched, unmatched = _match(job, listing.entries)
+    matched = _taken(job, matched)
+    todo, waiting = [], []
+    for entry in matched:
+        if not again and ledger.token(entry.path) == entry.token:
+            continue
+        reason = _why_wait(job.settings.input, entry, listing.now, ends_whole)
+        if reason:
+            waiting.append(Waiting(entry.path, reason))
+        else:
+            todo.append(_planned(job, entry, ledger.get(entry.path), again=again))
+    present = frozenset(entry.path for entry in matched)
+    return Survey(
+        todo=tuple(todo),
+        waiting=tuple(waiting),
+        present=present,
+        gone=tuple(path for path in ledger.paths() if path not in present),
+        unmatched=tuple(unmatched),
+    )
+
+
+def pack(inputs: Iterable[PlannedInput]) -> list[tuple[PlannedInput, ...]]:
+    """Group inputs into slices: large ones alone, small ones together, in the order of names."""
+    groups: list[tuple[PlannedInput, ...]] = []
+    together: list[PlannedInput] = []
+    held = 0
+    for planned in inputs:
+        if planned.size > SMALL_BYTES:
+            groups.append((planned,))
+            continue
+        if together and (held + planned.size > PACKED_BYTES or len(together) == PACKED_INPUTS):
+            groups.append(tuple(together))
+            together, held = [], 0
+        together.append(planned)
+        held += planned.size
+    return [*groups, tuple(together)] if together else groups
+
+
+def seen_mark(entry: LedgerEntry | None) -> str:
+    """Stands for one ledger entry in a plan; "" for none."""
+    return f"{entry.token}@{entry.run_id}" if entry else ""
+
+
+def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    pattern, exclude = job.pattern, job.settings.input.exclude
+    matched, unmatched = [], []
+    for entry in entries:
+        names = entry.path.split("/")
+        if any(name.startswith(_IGNORED_PREFIXES) for name in names):
+            continue
+        if names[-1].endswith(_IGNORED_SUFFIXES) or entry.path.endswith("/"):
+            continue
+        if any(fnmatch.fnmatchcase(entry.path, rule) for rule in exclude):
+            continue
+        if pattern.matches(entry.path):
+            matched.append(entry)
+        else:
+            unmatched.append(entry.path)
+    return matched, unmatched
+
+
+def _taken(job: Job, matched: list[Entry]) -> list[Entry]:
+    """With take = "latest", only the inputs of the greatest date."""
+    if job.settings.input.take == "all" or not matched:
+        return matched
+    dates = {entry.path: _as_of(job, entry) for entry in matched}
+    latest = max(dates.values())
+    return [entry for entry in matched if dates[entry.path] == latest]
+
+
+def _why_wait(
+    settings: InputSection, entry: Entry, now: datetime, ends_whole: Callable[[Entry], bool]
+) -> str:
+    if now - entry.modified < settings.min_age:
+        return f"younger than {settings.min_age.total_seconds():g} s (input.min_age)"
+    plain_csv = settings.resolved_format == "csv" and not compression_of(entry.path)
+    if plain_csv and settings.final_newline == "required" and not ends_whole(entry):
+        return "no newline at its end, so it may be half-written (input.final_newline)"
+    return ""
+
+
+def _planned(job: Job, entry: Entry, seen: LedgerEntry | None, *, again: bool) -> PlannedInput:
+    return PlannedInput(
+        path=entry.path,
+        size=entry.size,
+        token=entry.token,
+        as_of=_as_of(job, entry),
+        reason="new" if seen is None else "again" if seen.token == entry.token else "changed",
+        seen=seen_mark(seen),
+        seen_digest=seen.digest if seen and not again else None,
+    )
+
+
+def _as_of(job: Job, entry: Entry) -> datetime:
+    return job.pattern.date(entry.path) or entry.modified

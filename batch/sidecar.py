@@ -1,0 +1,108 @@
+"""The sidecar: what a model file needs said about it, in `MODEL.json` beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import time
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from batch.columns import InputColumn, Scalar
+from batch.errors import DoesNotFit, NoInput, TryAgain
+from batch.job import Method
+from batch.manifest import Document, Histogram, decode
+
+SIDECAR_FORMAT = "batch-predict-model/1"
+REPLACED_WITHIN_SECONDS = 60
+_PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
+
+
+class GoldenRows(Document):
+    """Raw records of training and the predictions that the model gave for them then."""
+
+    records: tuple[dict[str, Scalar], ...]
+    predictions: dict[str, tuple[Scalar, ...]]
+
+
+class Sidecar(Document):
+    """What `save_model` knew: versions, raw columns, features, reference and golden rows.
+
+    `modules` are all modules that the model's classes and functions come from.
+    """
+
+    format: str
+    sha256: str
+    saved_at: datetime
+    class_name: str
+    versions: dict[str, str]
+    columns: tuple[InputColumn, ...]
+    features: tuple[str, ...] | str | None
+    methods: tuple[Method, ...]
+    preprocess: str | None
+    postprocess: str | None
+    modules: tuple[str, ...]
+    reference: Histogram | None
+    golden: GoldenRows
+
+
+def sidecar_path(model_path: Path) -> Path:
+    return model_path.with_name(model_path.name + ".json")
+
+
+def read_model_file(model_path: Path, *, pin: str | None = None) -> tuple[str, Sidecar | None]:
+    """The sha256 of a model file, and its sidecar if it has one.
+
+    Raises `NoInput` where there is no model, `TryAgain` while model and sidecar are being
+    replaced, `DoesNotFit` when they disagree for longer than that or with the pin.
+    """
+    try:
+        sha256 = hash_file(model_path)
+    except FileNotFoundError:
+        raise NoInput(f"{model_path}: no such model",
+                      "train it and save it there with batch.model.save_model") from None
+    sidecar = _read_sidecar(sidecar_path(model_path))
+    if sidecar and sidecar.sha256 != sha256:
+        _being_replaced(model_path, sha256, sidecar)
+    if pin and pin != sha256:
+        raise DoesNotFit(f"{model_path}: found sha256 {sha256}, the job file pins {pin}",
+                         "put the pinned model back, or change model.sha256 in the job file")
+    return sha256, sidecar
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file, as bare hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions that decide whether a saved model can be loaded, of this environment."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _read_sidecar(path: Path) -> Sidecar | None:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    sidecar = decode(data, Sidecar, source=str(path))
+    if sidecar.format != SIDECAR_FORMAT:
+        raise DoesNotFit(f"{path}: found format {sidecar.format!r}, expected {SIDECAR_FORMAT!r}",
+                         "save the model again with this version of batch-predict")
+    return sidecar
+
+
+def _being_replaced(model_path: Path, sha256: str, sidecar: Sidecar) -> None:
+    newest = max(path.stat().st_mtime for path in (model_path, sidecar_path(model_path)))
+    message = f"{model_path}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
+    if time.time() - newest < REPLACED_WITHIN_SECONDS:
+        raise TryAgain(f"{message}: it is being replaced", "the next run takes the new model")
+    raise DoesNotFit(message, "save the model again with save_model, or remove the sidecar")

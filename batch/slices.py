@@ -1,0 +1,90 @@
+"""Slices, the plan that lists them, and the receipts that say they are done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from batch.manifest import CheckResult, Column, Document, Histogram, PartFile
+
+PLAN_FORMAT = "batch-predict-plan/1"
+
+
+class PlannedInput(Document):
+    """One input that a run will take in, and the ledger entry that the plan saw for it.
+
+    `seen` is "" for an input that was never taken in; `seen_digest` is None where even the same
+    content must be predicted again.
+    """
+
+    path: str
+    size: int
+    token: str
+    as_of: datetime
+    reason: Literal["new", "changed", "again"]
+    seen: str = ""
+    seen_digest: str | None = None
+
+
+class Slice(Document):
+    """The unit of parallel work: one input, or many small ones together; becomes one part."""
+
+    number: int
+    inputs: tuple[PlannedInput, ...]
+    receipt: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(planned.size for planned in self.inputs)
+
+
+class Plan(Document):
+    """What a run saw and will do; written before the first slice, never changed."""
+
+    format: str
+    run_id: str
+    kind: str
+    job: str
+    recipe: str
+    created_at: datetime
+    slices: tuple[Slice, ...]
+
+
+class InputResult(Document):
+    """What became of one input of a slice.
+
+    taken: its records are in the part or rejected. resent: the content is the one taken in
+    before. unreadable: nothing of it is used. changed: another content, or gone, before it was
+    read to its end; it stays open.
+    """
+
+    path: str
+    outcome: Literal["taken", "resent", "unreadable", "changed"]
+    digest: str = ""
+    records: int = 0
+    predicted: int = 0
+    rejected: int = 0
+    reason: str = ""
+
+
+class Receipt(Document):
+    """A slice is done: its files, what became of each input, and its histogram.
+
+    `columns` are those of the part; `seconds` tells the time by stage.
+    """
+
+    run_id: str
+    recipe: str
+    slice: Slice
+    results: tuple[InputResult, ...]
+    part: PartFile | None
+    rejects: PartFile | None
+    columns: tuple[Column, ...]
+    histogram: Histogram | None
+    seconds: dict[str, float]
+
+
+class HeldNote(Document):
+    """Why a run that is done was not published."""
+
+    checks: tuple[CheckResult, ...]

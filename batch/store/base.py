@@ -1,0 +1,98 @@
+"""The store port: seven verbs, which are everything that can fail underneath a run.
+
+Paths are relative to the store's URL and `/`-separated on every platform.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from batch.errors import StoreDown, TryAgain
+
+
+class Missing(StoreDown):
+    """The object does not exist. Never raised for a store that does not answer."""
+
+
+class Exists(TryAgain):
+    """`create` or `upload` found the name taken; what is there stays as it was."""
+
+
+class Changed(TryAgain):
+    """The object is no longer the one that was listed or read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object of a listing; `token` tells one content of it from another."""
+
+    path: str
+    size: int
+    token: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects below a prefix, sorted by path, and the store's own time of the listing."""
+
+    entries: tuple[Entry, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A small object in memory, with the token of exactly these bytes."""
+
+    data: bytes
+    token: str
+
+
+class Store(Protocol):
+    """What every place promises. All errors are `BatchError`s that name the object."""
+
+    @property
+    def url(self) -> str:
+        """The place as the operator wrote it, absolute."""
+
+    def list(self, prefix: str = "") -> Listing:
+        """Every object whose path starts with the folder `prefix`; an absent folder is empty."""
+
+    def read(self, path: str, *, unless: str | None = None) -> Blob | None:
+        """The object in one piece, never a mixture of two contents.
+
+        None when its token is still `unless`. Raises `Missing`.
+        """
+
+    def fetch(self, path: str, *, token: str | None = None) -> AbstractContextManager[Path]:
+        """A local path to read the object from, inside the `with`.
+
+        With `token`, raises `Changed` when the object is another one before or after the reading.
+        Raises `Missing`.
+        """
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write the object whole and durably, only if the name is free.
+
+        Of any number of callers exactly one returns; the others get `Exists`. After an unknown
+        outcome it is safe to repeat: read back, and compare what is there with what was sent.
+        """
+
+    def upload(self, path: str) -> AbstractContextManager[Path]:
+        """A local path to write a large file to; leaving the `with` makes it durable at `path`.
+
+        The name must be fresh (`Exists` otherwise). Leaving with an exception writes nothing.
+        """
+
+    def replace(self, path: str, data: bytes, *, token: str | None) -> None:
+        """Swap the object for `data` if its token is still `token` (None: if it is absent).
+
+        Readers see the old bytes or the new ones. Raises `Changed` otherwise.
+        """
+
+    def delete(self, path: str) -> None:
+        """Remove the object; one that is already gone is fine."""

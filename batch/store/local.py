@@ -1,0 +1,221 @@
+"""Local disk: create by hard link, replace by rename under a lock, fsync at every step.
+
+After any of the writing verbs returns, the object survives a power cut: first the data is
+synced, then the name is made, then the folder that holds the name is synced.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batch.errors import BatchError, NotPermitted, StoreDown
+from batch.store.base import Blob, Changed, Entry, Exists, Listing, Missing
+
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+
+
+class LocalStore:
+    """The store port on a folder; the folder itself is made by the first write."""
+
+    def __init__(self, folder: str) -> None:
+        self._root = Path(folder).absolute()
+
+    @property
+    def url(self) -> str:
+        return str(self._root)
+
+    def list(self, prefix: str = "") -> Listing:
+        with _naming(self._root / prefix):
+            entries = sorted(_walk(self._root / prefix, prefix), key=lambda entry: entry.path)
+            return Listing(tuple(entries), _clock_of(self._root))
+
+    def read(self, path: str, *, unless: str | None = None) -> Blob | None:
+        target = self._root / path
+        with _naming(target), target.open("rb") as file:
+            token = _pointer_token(os.fstat(file.fileno()))
+            return None if token == unless else Blob(file.read(), token)
+
+    @contextmanager
+    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+        target = self._root / path
+        self._require(target, token)
+        yield target
+        # A rename or a write while it was read shows here; the caller drops what it read.
+        self._require(target, token)
+
+    def create(self, path: str, data: bytes) -> None:
+        with self.upload(path) as temporary:
+            temporary.write_bytes(data)
+
+    @contextmanager
+    def upload(self, path: str) -> Iterator[Path]:
+        target = self._root / path
+        with _naming(target):
+            _make_folder(target.parent)
+            with _temporary_beside(target) as temporary:
+                yield temporary
+                _sync(temporary)
+                _link(temporary, target)
+                _sync(target.parent)
+
+    def replace(self, path: str, data: bytes, *, token: str | None) -> None:
+        target = self._root / path
+        with _naming(target):
+            _make_folder(target.parent)
+            with _locked(target.with_name(f".{target.name}.lock")):
+                if self._pointer_token(target) != token:
+                    raise Changed(f"{target}: somebody else replaced it meanwhile")
+                with _temporary_beside(target) as temporary:
+                    temporary.write_bytes(data)
+                    _sync(temporary)
+                    temporary.replace(target)
+                    _sync(target.parent)
+
+    def delete(self, path: str) -> None:
+        target = self._root / path
+        with _naming(target), suppress(FileNotFoundError):
+            target.unlink()
+        with suppress(OSError):  # Not empty, or gone: either is fine.
+            target.parent.rmdir()
+
+    def _require(self, target: Path, token: str | None) -> None:
+        with _naming(target):
+            found = _token(target.stat())
+        if token is not None and found != token:
+            raise Changed(f"{target}: changed while it was read")
+
+    def _pointer_token(self, target: Path) -> str | None:
+        try:
+            return _pointer_token(target.stat())
+        except FileNotFoundError:
+            return None
+
+
+def _token(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+def _pointer_token(status: os.stat_result) -> str:
+    # Two pointers of one size can be written within one tick of the clock: the inode tells.
+    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
+    """Every file below a folder; links to folders are followed, each folder once."""
+    stack, seen = [(folder, prefix.rstrip("/"))], set()
+    while stack:
+        current, name = stack.pop()
+        try:
+            status = current.stat()
+            found = list(os.scandir(current))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for item in found:
+            path = f"{name}/{item.name}" if name else item.name
+            if item.is_dir():
+                stack.append((Path(item.path), path))
+                continue
+            with suppress(FileNotFoundError):
+                status = item.stat()
+                modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)
+                yield Entry(path, status.st_size, _token(status), modified)
+
+
+def _clock_of(folder: Path) -> datetime:
+    """The file system's own time (a file server's may differ from this host's)."""
+    try:
+        probe = os.open(folder, os.O_TMPFILE | os.O_WRONLY)
+    except OSError:  # Absent, read-only, or no unnamed files: this host's clock must do.
+        return datetime.fromtimestamp(time.time(), UTC)
+    try:
+        return datetime.fromtimestamp(os.fstat(probe).st_mtime, UTC)
+    finally:
+        os.close(probe)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each name synced into its parent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir()
+    _sync(folder.parent)
+
+
+def _sync(path: Path) -> None:
+    """fsync once; an error aborts, for after it the kernel may call lost pages clean."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        raise Exists(f"{target}: already exists") from None
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        raise StoreDown(
+            f"{target.parent}: this file system makes no hard links, so two runs could overwrite "
+            "each other's versions",
+            "put the output on a local disk (ext4, xfs), or on S3",
+        ) from None
+
+
+@contextmanager
+def _temporary_beside(target: Path) -> Iterator[Path]:
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("ab") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn the system's errors into ours, with the path and the next step."""
+    try:
+        yield
+    except BatchError:
+        raise
+    except FileNotFoundError:
+        raise Missing(f"{path}: does not exist") from None
+    except PermissionError as error:
+        raise NotPermitted(f"{error.filename or path}: permission denied",
+                           f"run as a user who may read and write {path.parent}") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StoreDown(f"{error.filename or path}: {reason.lower()}",
+                        _NEXT_STEP.get(error.errno or 0, "")) from error
+
+
+_NEXT_STEP = {
+    errno.ENOSPC: "make room on the disk and run again; the published version is untouched",
+    errno.EDQUOT: "make room in the quota and run again; the published version is untouched",
+    errno.EROFS: "the file system is mounted read-only: remount it and run again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) and run again",
+}

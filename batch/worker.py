@@ -1,0 +1,113 @@
+"""What one process needs to predict slices, made once and kept."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.columns import InputColumn
+from batch.errors import DoesNotFit
+from batch.job import Job
+from batch.manifest import decode
+from batch.recipe import Recipe
+from batch.slices import Receipt, Slice
+from batch.store import open_store
+from batch.store.base import Exists
+
+if TYPE_CHECKING:
+    from batch.model.scoring import Scorer
+    from batch.predicting import Tools
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One run as a worker process gets it: small, and picklable."""
+
+    job: Job
+    recipe: Recipe
+    run_id: str
+    workers: int
+
+    def predict(self, piece: Slice) -> Receipt:
+        """Predict one slice, or take the receipt of whoever was quicker."""
+        from batch.predicting import predict_slice
+
+        tools = tools_of(self)
+        try:
+            return predict_slice(piece, tools)
+        except Exists:
+            blob = tools.output.read(piece.receipt)
+            assert blob is not None, "no token was given"
+            return decode(blob.data, Receipt, source=piece.receipt)
+
+
+_tools: dict[str, Tools] = {}
+
+
+def tools_of(assignment: Assignment) -> Tools:
+    """The loaded model, the decoder and the stores of a run; loaded once per process.
+
+    Raises `DoesNotFit` for a model that does not fit.
+    """
+    if assignment.run_id not in _tools:
+        _tools.clear()
+        _tools[assignment.run_id] = _make_tools(assignment)
+    return _tools[assignment.run_id]
+
+
+def _make_tools(assignment: Assignment) -> Tools:
+    from batch.decoding import open_decoder
+    from batch.model.published import load_model
+    from batch.predicting import Tools
+
+    job, recipe = assignment.job, assignment.recipe
+    output = open_store(job.output_url)
+    # First, and for good: hooks may import their own modules late.
+    sys.path.insert(0, str(job.folder))
+    scorer = load_model(
+        output,
+        recipe,
+        code_folder=job.folder,
+        allow_version_mismatch=job.settings.model.allow_version_mismatch,
+    )
+    if assignment.workers > 1:
+        scorer.use_one_thread()
+    settings = job.settings.input
+    return Tools(
+        inputs=open_store(job.pattern.base),
+        output=output,
+        decode=open_decoder(
+            settings.resolved_format,
+            columns_to_read(job, recipe, scorer),
+            key=recipe.key,
+            text=recipe.text,
+            chunk_rows=job.settings.run.chunk_rows,
+        ),
+        score=scorer.score,
+        model_columns=tuple(column.name for column in scorer.columns),
+        settings=settings,
+        chunk_rows=job.settings.run.chunk_rows,
+        run_id=assignment.run_id,
+        recipe=recipe,
+        reference=scorer.reference,
+    )
+
+
+def columns_to_read(job: Job, recipe: Recipe, scorer: Scorer) -> tuple[InputColumn, ...]:
+    """Key, passed-through columns and those of the model, each once.
+
+    Raises `DoesNotFit` that names the columns of a text format that have no type from anywhere.
+    """
+    carried = {*recipe.key, *recipe.passthrough}
+    columns = {column.name: column for column in recipe.columns if column.name in carried}
+    columns |= {column.name: column for column in scorer.columns if column.name not in columns}
+    untyped = [column.name for column in columns.values() if column.type is None]
+    if untyped and job.settings.input.resolved_format != "parquet":
+        raise DoesNotFit(
+            f"{job.file}: no type for the columns {', '.join(untyped)}: neither [input.columns] "
+            "nor a sidecar of the model says it",
+            f'add for example {untyped[0]} = "float64" under [input.columns], or save the model '
+            "with save_model",
+        )
+    return tuple(columns.values())

