@@ -10,7 +10,7 @@ from __future__ import annotations
 EXIT_CODES: dict[int, str] = {
     0: "published, or nothing to do",
     1: "a bug: the traceback says where",
-    2: "the command line does not parse",
+    2: "the command line does not fit",
     3: "held by a check, or paused after a rollback",
     65: "some inputs could not be read or had too many rejects; the others are published",
     66: "no such input",
@@ -34,6 +34,12 @@ class BatchError(Exception):
     def __reduce__(self) -> tuple[type[BatchError], tuple[str, str]]:
         # Workers hand errors to the coordinator by pickling; keep the hint.
         return type(self), (self.message, self.hint)
+
+
+class BadUsage(BatchError):
+    """The command line parses, but what it says fits nothing here."""
+
+    exit_code = 2
 
 
 class Held(BatchError):

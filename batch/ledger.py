@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -74,14 +74,9 @@ class Ledger:
     def paths(self) -> Iterable[str]:
         return self._rows.keys()
 
-    def recipes(self) -> set[str]:
-        """The recipes of the entries in force."""
-        return {self._recipes[row] for row in self._rows.values()}
-
-    def outdated(self, recipe: str, besides: Collection[str] = ()) -> int:
-        """How many inputs, besides some, were predicted by another recipe than this one."""
-        return sum(self._recipes[row] != recipe for path, row in self._rows.items()
-                   if path not in besides)
+    def recipes(self) -> dict[str, str]:
+        """The recipe of every input."""
+        return {path: self._recipes[row] for path, row in self._rows.items()}
 
     def run_ids(self) -> set[str]:
         """The runs that wrote any entry, in force or not."""

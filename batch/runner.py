@@ -13,7 +13,7 @@ from batch import layout
 from batch.errors import BatchError, Held, NoInput
 from batch.inputs import only_touched, pinned_columns, survey_inputs
 from batch.job import Job
-from batch.lock import output_lock, remember, require_not_older
+from batch.lock import Locked, output_lock, remember, require_not_older
 from batch.logs import utc_now
 from batch.manifest import CheckResult, Manifest, Unreadable, encode
 from batch.pending import clear
@@ -22,6 +22,7 @@ from batch.publishing import Live, move_pointer, publish, read_live, require_sam
 from batch.recipe import Recipe, compose
 from batch.reporting import Outcome, Trace, leave_record
 from batch.sidecar import Sidecar, read_model_file
+from batch.signals import Stopped, stoppable
 from batch.slices import HeldNote, InputResult, Receipt
 from batch.store import open_store
 from batch.store.base import Exists, Store
@@ -51,9 +52,13 @@ def run(job: Job, options: Options) -> Outcome:
         with output_lock(job.output_url, now=trace.started_at):
             store = open_store(job.output_url)
             try:
-                outcome = _run(job, store, options, trace)
+                with stoppable(job.settings.run.timeout):
+                    outcome = _run(job, store, options, trace)
             except BatchError as error:
                 outcome = _stopped(error, trace)
+            except Stopped as stop:
+                outcome = Outcome("interrupted", 75, str(stop), "run again: it goes on where it "
+                                  "was", run_id=trace.run_id)
             except BaseException as bug:
                 message = "".join(traceback.format_exception_only(bug)).strip()
                 outcome = Outcome("bug", 1, message, run_id=trace.run_id)
@@ -61,6 +66,8 @@ def run(job: Job, options: Options) -> Outcome:
                 raise
             leave_record(store, trace, outcome, now=options.clock())
             return outcome
+    except Locked as error:
+        return Outcome("locked", error.exit_code, error.message, error.hint)
     except BatchError as error:
         return _stopped(error, trace)
 
@@ -103,7 +110,7 @@ def _replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
     if not found.present:
         raise NoInput(f"{job.pattern.path}: nothing matches any more",
                       f"version {live.version} stays; put the present input there")
-    same_recipe = live.ledger.recipes() == {recipe.digest()}
+    same_recipe = set(live.ledger.recipes().values()) == {recipe.digest()}
     if found.waiting or (same_recipe and not found.gone and not found.todo):
         return dataclasses.replace(found, todo=())
     if same_recipe and only_touched(job, found, live.ledger):
@@ -186,7 +193,10 @@ def _published(
     added, bad = manifest.added, unreadable(receipts)
     taken = {result.path for receipt in receipts for result in receipt.results
              if result.outcome == "taken"}
-    outdated = 0 if manifest.mode == "replace" else live.ledger.outdated(trace.recipe or "", taken)
+    outdated = 0 if manifest.mode == "replace" else sum(
+        recipe != trace.recipe
+        for path, recipe in live.ledger.recipes().items() if path not in taken
+    )
     message = (
         f"published version {manifest.version}: {added.predicted:,} records of {added.inputs:,} "
         f"inputs predicted, {added.rejected:,} rejected"

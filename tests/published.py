@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch import layout
+from batch.columns import type_name
 from batch.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile, encode
 from batch.store import open_store
 from batch.store.base import Missing
@@ -111,7 +112,7 @@ class Output:
             kind="run",
             run_id=RUN_ID,
             published_at=datetime.now(UTC),
-            published_by="host",
+            published_by="batch@host",
             stale_after=None,
             paused=None,
             oldest_kept=1,
@@ -131,8 +132,8 @@ class Output:
 
     def _columns(self) -> tuple[Column, ...]:
         """The union over the live parts, `_input`, `_row` and `_as_of` last."""
-        ours = {"_input": "string", "_row": "int64", "_as_of": "timestamp[us, tz=UTC]"}
-        types = {field.name: str(field.type) for _, schema in self._live for field in schema}
+        ours = {"_input": "string", "_row": "int64", "_as_of": "timestamp"}
+        types = {field.name: type_name(field.type) for _, schema in self._live for field in schema}
         between = {name: kind for name, kind in types.items() if name not in {*self.key, *ours}}
         keys = {name: types.get(name, "string") for name in self.key}
         return tuple(Column(name=name, type=kind) for name, kind in (keys | between | ours).items())

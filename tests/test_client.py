@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pyarrow as pa
 import pytest
-from published import Output, flip_byte, part
 
 from batch import layout
 from batch.client import NotPublished, Predictions
+from batch.columns import type_name
 from batch.errors import BadData, BatchError, DoesNotFit, StoreDown
 from batch.manifest import Paused, encode
+from tests.published import Output, flip_byte, part
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.jobs import JobFolder
 
 SOON = 30.0  # seconds: only a failing test waits this long
 
@@ -244,7 +247,7 @@ def test_table_has_the_types_of_the_manifest(output: Output) -> None:
     """Nothing of how it is kept in memory shows in the table's schema."""
     manifest = output.publish(TWO_ROWS)
     schema = opened(output).table().schema
-    found = [(field.name, str(field.type)) for field in schema]
+    found = [(field.name, type_name(field.type)) for field in schema]
     assert found == [(column.name, column.type) for column in manifest.columns]
 
 
@@ -268,7 +271,7 @@ def test_a_part_of_another_type_than_the_manifest_says_is_refused(output: Output
     """Parts are never cast: a type that disagrees is damage."""
     text = part("2013-12-02", id=["c"], prediction=["high"])
     output.publish(text, TWO_ROWS)
-    with pytest.raises(BadData, match="type of prediction: found string, expected double"):
+    with pytest.raises(BadData, match="type of prediction: found string, expected float64"):
         opened(output)
 
 
@@ -312,7 +315,7 @@ def test_a_version_without_files_answers_nothing(output: Output) -> None:
     assert predictions.get("a") is None
     assert predictions.get_many(["a"]) == [None]
     assert predictions.key_count == 0
-    found = [(field.name, str(field.type)) for field in predictions.table().schema]
+    found = [(field.name, type_name(field.type)) for field in predictions.table().schema]
     assert found == [(column.name, column.type) for column in manifest.columns]
     output.publish(TWO_ROWS)
     assert predictions.refresh()
@@ -555,6 +558,40 @@ def test_a_reader_sees_one_version_or_the_next(output: Output) -> None:
     assert mixtures == []
 
 
+# The model
+
+
+def test_the_model_is_the_one_that_predicted(job: JobFolder) -> None:
+    """The very estimator comes from OUTPUT: it needs nothing of the job folder any more."""
+    job.add("a.csv", [("a", 0.5, 1), ("b", 3, 0.25)])
+    job.run()
+    (job.folder / "model.joblib").unlink()
+    predictions = Predictions(job.output)
+    assert predictions.model().classes_.tolist() == ["no", "yes"]
+    assert predictions.model() is predictions.model()
+    now = predictions.predict([{"x": 0.5, "y": 1}, {"x": 3, "y": 0.25}])
+    for key, found in zip("ab", now, strict=True):
+        published = predictions.get(key)
+        assert found["prediction"] == published["prediction"]
+        assert found["probability_yes"] == pytest.approx(published["probability_yes"], rel=1e-12)
+    with pytest.raises(BadData, match="record 1: column 'x'"):
+        predictions.predict([{"x": 0.5, "y": 1}, {"x": "much", "y": 1}])
+
+
+def test_predict_goes_through_the_hooks_of_the_job(job: JobFolder) -> None:
+    """A record predicted now is preprocessed as the run did, by the code kept in OUTPUT."""
+    hook = job.folder / "clipping.py"
+    hook.write_text("def clip(frame):\n    return frame.clip(upper=4.0)\n")
+    job.configure(model={"preprocess": "clipping:clip"})
+    job.add("a.csv", [("a", 100, 1)])
+    job.run()
+    hook.unlink()
+    predictions = Predictions(job.output)
+    at_limit, above = predictions.predict([{"x": 4, "y": 1}, {"x": 100, "y": 1}])
+    assert at_limit == above
+    assert above["probability_yes"] == pytest.approx(predictions.get("a")["probability_yes"])
+
+
 # Polling
 
 
@@ -692,8 +729,8 @@ _MODULES = """
 import sys
 import batch.client
 
-heavy = {"pandas", "sklearn", "click", "rich", "boto3", "pydantic"}
-print((heavy | {"pyarrow", "numpy"}) & sys.modules.keys())
+heavy = {"pandas", "sklearn", "click", "rich", "boto3"}
+print((heavy | {"pyarrow", "numpy", "pydantic"}) & sys.modules.keys())
 predictions = batch.client.Predictions(sys.argv[1])
 assert predictions.get("a") == predictions.get_many(["a"])[0]
 predictions.table()

@@ -1,8 +1,179 @@
-"""x"""
+"""Commands that look and change nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.reading import Status
+
+_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
 @click.command()
-def history(): ...
+@click.argument("jobs", nargs=-1, metavar="[JOB…]")
+@_AS_JSON
+def status(jobs: Sequence[str], as_json: bool) -> None:
+    """Say how each JOB is doing: what is live, how old, what waits. Default: all of jobs/.
+
+    JOB may also be an OUTPUT folder.
+
+    \b
+    Example:
+      batch-predict status
+      batch-predict status flight_delays --json
+    """
+    from batch.cli.output import print_json
+    from batch.logs import utc_now
+    from batch.reading import find_target, read_status
+
+    found = [read_status(find_target(job), now=utc_now()) for job in jobs or _all_jobs()]
+    if as_json:
+        return print_json(found)
+    for index, one in enumerate(found):
+        if index:
+            click.echo()
+        _print_status(one)
+
+
 @click.command()
-def show(): ...
+@click.argument("job")
+@click.option("--last", default=20, show_default=True, help="How many runs to show.")
+@_AS_JSON
+def history(job: str, last: int, as_json: bool) -> None:
+    """List the runs of JOB, whatever came of them.
+
+    \b
+    Example:
+      batch-predict history flight_delays
+    """
+    from batch.cli.output import print_json, print_table
+    from batch.reading import find_target, read_history
+
+    records = read_history(find_target(job).store)[-last:]
+    if as_json:
+        return print_json(records)
+    if not records:
+        return click.echo("No run has done anything yet.")
+    print_table(
+        [(f"{record.started_at:%Y-%m-%d %H:%M:%S}", record.outcome, record.exit_code,
+          record.version if record.outcome == "published" else None, record.added.inputs,
+          record.added.predicted, record.added.rejected,
+          f"{(record.ended_at - record.started_at).total_seconds():.1f} s", record.run_id)
+         for record in records],
+        ["started (UTC)", "outcome", "exit", "version", "inputs", "predicted", "rejected", "took",
+         "run"],
+    )  # fmt: skip
+
+
 @click.command()
-def status(): ...
+@click.argument("job")
+@click.option("--key", multiple=True, help="Every row of this key; once for each key column.")
+@click.option("--rejects", is_flag=True, help="Show rejects instead of predictions.")
+@click.option("--rows", default=10, show_default=True, help="How many rows to show.")
+@_AS_JSON
+def show(job: str, key: Sequence[str], rejects: bool, rows: int, as_json: bool) -> None:
+    """Show rows of the live version of JOB.
+
+    With --key, all rows of one key and where each comes from, the latest first.
+
+    \b
+    Example:
+      batch-predict show flight_delays
+      batch-predict show flight_delays --key 2013-12-01-B6745-JFK
+      batch-predict show flight_delays --rejects
+    """
+    from batch.cli.output import print_json
+    from batch.reading import find_target, first_rows, require_published, rows_of_key
+
+    target = find_target(job)
+    manifest = require_published(target)
+    if key:
+        found = rows_of_key(target.store, manifest, key)
+    else:
+        found = first_rows(target.store, manifest.rejects if rejects else manifest.files, rows)
+    if as_json:
+        return print_json(found)
+    _print_rows(found, "No such key in version" if key else "No rows in version", manifest.version)
+
+
+def _all_jobs() -> list[str]:
+    from pathlib import Path
+
+    from batch.errors import NoInput
+
+    found = sorted(str(file.parent) for file in Path("jobs").glob("*/job.toml"))
+    if not found:
+        raise NoInput("no JOB given, and there is no jobs/*/job.toml here",
+                      "batch-predict status JOB")
+    return found
+
+
+def _print_rows(rows: Sequence[dict[str, object]], nothing: str, version: int) -> None:
+    from batch.cli.output import print_table
+
+    if not rows:
+        return click.echo(f"{nothing} {version}.")
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [[_short(row.get(name)) for name in names] for row in rows]
+    print_table(cells, names)
+
+
+def _short(value: object) -> object:
+    from datetime import datetime
+
+    if isinstance(value, datetime):
+        midnight = not (value.hour or value.minute or value.second or value.microsecond)
+        return f"{value:%Y-%m-%d}" if midnight else f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool | float | int) or value is None:
+        return value
+    text = str(value).replace("\n", "\\n")
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _print_status(status: Status) -> None:
+    from batch.cli.output import print_facts
+
+    click.echo(status.job)
+    print_facts([(name, value) for name, value in _facts(status) if value])
+    for bad in status.unreadable[:10]:
+        click.echo(f"    {bad.path}: {bad.reason}")
+
+
+def _facts(status: Status) -> list[tuple[str, str]]:
+    totals, last = status.totals, status.last_run
+    live = "nothing is published yet"
+    if status.version is not None and status.published_at is not None:
+        stale = ", stale" if status.is_stale else ""
+        live = (f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
+                f"({_ago(status.age or 0)}{stale})")
+    inputs = [] if status.todo is None else [f"{status.todo:,} to predict"]
+    inputs += [f"{status.waiting:,} waiting"] if status.waiting else []
+    inputs += [f"{len(status.unreadable):,} unreadable"] if status.unreadable else []
+    return [
+        ("live", live),
+        ("paused", status.paused or ""),
+        ("trouble", status.trouble),
+        ("records", f"{totals.predicted:,} predicted, {totals.rejected:,} rejected, "
+                    f"from {totals.inputs:,} inputs" if status.version else ""),
+        ("inputs", ", ".join(inputs)),
+        ("outdated", f"{status.outdated:,} inputs were predicted by an older recipe"
+                     if status.outdated else ""),
+        ("pending", ", ".join(status.pending)),
+        ("last run", f"{last.at:%Y-%m-%d %H:%M:%S} UTC on {last.host}: {last.outcome}"
+                     if last else ""),
+        ("model", (status.model or "")[:12]),
+        ("output", status.output),
+    ]  # fmt: skip
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{timedelta(seconds=round(seconds)).seconds} s ago"

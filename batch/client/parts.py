@@ -24,6 +24,8 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from batch.columns import type_name
+
     with store.fetch(file.path) as path:
         # Read once: the bytes that are verified are the bytes that are used.
         data = path.read_bytes()
@@ -34,7 +36,7 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
         schema = pq.read_schema(pa.BufferReader(data))
         present = [name for name in schema.names if name in types]
         for name in present:
-            _require(source, f"type of {name}", str(schema.field(name).type), types[name])
+            _require(source, f"type of {name}", type_name(schema.field(name).type), types[name])
         # One string for each row would be most of the memory: there are few inputs.
         reader = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["_input"])
         table = reader.read(columns=present)

@@ -49,9 +49,11 @@ class Predictions:
     """
 
     def __init__(
-        self, url: str | os.PathLike[str], columns: Sequence[str] | None = None,
+        self,
+        url: str | os.PathLike[str],
+        columns: Sequence[str] | None = None,
         wait: float | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.last_error: Exception | None = None
         self.on_change: Callable[[Predictions], object] | None = None
         self.on_error: Callable[[Exception], object] | None = None
@@ -93,7 +95,8 @@ class Predictions:
 
     def frame(self) -> pd.DataFrame:
         """The latest row of each key as a DataFrame; integers with nulls stay exact, as objects."""
-        return self.table().to_pandas(integer_object_nulls=True)
+        frame: pd.DataFrame = self.table().to_pandas(integer_object_nulls=True)
+        return frame
 
     @property
     def manifest(self) -> Manifest:

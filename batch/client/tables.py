@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from batch.client.arrays import to_numpy
@@ -54,26 +53,25 @@ def plain(table: pa.Table) -> pa.Table:
     return table.cast(decoded)
 
 
-def arrow_type(name: str) -> pa.DataType:
-    """The Arrow type that a manifest's type name stands for, null for one that is not known."""
-    import pyarrow as pa
-
-    if zoned := re.fullmatch(r"timestamp\[(s|ms|us|ns), tz=(.+)\]", name):
-        return pa.timestamp(zoned[1], zoned[2])
-    try:
-        return pa.type_for_alias(name)
-    except ValueError:
-        return pa.null()
-
-
 def _contiguous(table: pa.Table, column: Column) -> pa.Array:
     import pyarrow as pa
 
     if column.name not in table.column_names:
-        return pa.nulls(table.num_rows, arrow_type(column.type))
+        return pa.nulls(table.num_rows, _type_of(column))
     chunks = table[column.name]
     if pa.types.is_dictionary(chunks.type):
         chunks = chunks.unify_dictionaries()
     if pa.types.is_string(chunks.type) and chunks.nbytes >= 2**31:
         chunks = chunks.cast(pa.large_string())  # One chunk of strings ends at 2 GiB.
     return chunks.combine_chunks()
+
+
+def _type_of(column: Column) -> pa.DataType:
+    import pyarrow as pa
+
+    from batch.columns import named_type
+
+    try:
+        return named_type(column.type)
+    except ValueError:  # A type without a short name; there is no value of it either.
+        return pa.null()

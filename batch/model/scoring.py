@@ -53,14 +53,14 @@ class Scorer:
     def score_frame(self, frame: pd.DataFrame) -> pa.RecordBatch:
         """`score` for records that are a DataFrame already."""
         rows = len(frame)
-        if self.preprocess:
-            frame = _kept_rows("preprocess", self.preprocess(frame), rows)
-        features = self._select(frame)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # What fits was settled by the golden rows.
-            predictions = self._predict(features, rows)
-        if self.postprocess:
-            predictions = _kept_rows("postprocess", self.postprocess(predictions), rows)
+            # What fits was settled by the golden rows; under cron a warning would be a mail.
+            warnings.simplefilter("ignore")
+            if self.preprocess:
+                frame = _kept_rows("preprocess", self.preprocess(frame), rows)
+            predictions = self._predict(self._select(frame), rows)
+            if self.postprocess:
+                predictions = _kept_rows("postprocess", self.postprocess(predictions), rows)
         return _to_arrow(predictions)
 
     def _select(self, frame: pd.DataFrame) -> Any:

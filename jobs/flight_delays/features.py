@@ -40,7 +40,7 @@ def add_features(frame: DataFrame) -> DataFrame:
     leaves = _minute_of_day(frame["sched_dep_time"])
     arrives = _minute_of_day(frame["sched_arr_time"])
     return frame.assign(
-        weekday=pd.to_datetime(frame[["year", "month", "day"]]).dt.dayofweek,
+        weekday=pd.to_datetime(frame[["year", "month", "day"]]).dt.day_of_week,
         scheduled_hour=leaves / 60,
         departure_hour=(leaves + frame["dep_delay"]) % MINUTES_PER_DAY / 60,
         scheduled_minutes=(arrives - leaves) % MINUTES_PER_DAY,

@@ -1,0 +1,83 @@
+"""What a run would do, from the same planner; reads everything that decides it, writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from batch.errors import BatchError, StoreDown
+from batch.inputs import survey_inputs
+from batch.job import Job
+from batch.lock import require_not_older
+from batch.pending import adopt, read_pending
+from batch.planning import Survey, pack
+from batch.publishing import Live, read_live, require_same_output
+from batch.recipe import Recipe
+from batch.runner import _recipe as recipe_of
+from batch.runner import _replacement as replacement
+from batch.store import open_store
+from batch.store.base import Store
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The plan of a run that was not started.
+
+    `slices` includes the `done` ones, which an interrupted run finished. `outdated` inputs were
+    predicted by another recipe than the present one. `notes` say what else a run would meet.
+    """
+
+    version: int
+    found: Survey
+    slices: int
+    done: int
+    outdated: int
+    notes: tuple[str, ...]
+
+
+def preview(job: Job) -> Preview:
+    """Plan as a run does. Raises what would stop the run while it plans."""
+    store = open_store(job.output_url)
+    live = read_live(store)
+    require_same_output(live, job)
+    found = survey_inputs(job, live.ledger)
+    notes = _notes(store, live)
+    try:
+        recipe = recipe_of(job, store, live, found)[0]
+    except BatchError as error:
+        notes.append(f"a run would stop: {error.message}")
+        return _without_recipe(job, live, found, notes)
+    if job.settings.output.mode == "replace":
+        found = replacement(job, live, found, recipe)
+    slices, done = _slices(job, store, live, found, recipe)
+    replaces = job.settings.output.mode == "replace"
+    again = {planned.path for planned in found.todo}
+    outdated = 0 if replaces else live.ledger.outdated(recipe.digest(), again)
+    return Preview(live.version, found, slices, done, outdated, tuple(notes))
+
+
+def _notes(store: Store, live: Live) -> list[str]:
+    notes = []
+    if live.manifest and live.manifest.paused:
+        paused = live.manifest.paused
+        notes.append(f"paused by {paused.by}: {paused.reason}: a run does nothing until unpause")
+    try:
+        require_not_older(store.url, live.manifest, accept_older=False)
+    except StoreDown as error:
+        notes.append(f"a run would stop: {error.message}")
+    return notes
+
+
+def _without_recipe(job: Job, live: Live, found: Survey, notes: list[str]) -> Preview:
+    """The plan as far as it goes without a model that fits."""
+    if job.settings.output.mode == "replace":
+        found = survey_inputs(job, live.ledger, again=True)
+        found = dataclasses.replace(found, todo=()) if found.waiting else found
+    return Preview(live.version, found, len(pack(found.todo)), 0, 0, tuple(notes))
+
+
+def _slices(job: Job, store: Store, live: Live, found: Survey, recipe: Recipe) -> tuple[int, int]:
+    """How many slices a run would have, and how many of them are done already."""
+    pending = read_pending(store, live.ledger, kind="run", job=job.name)
+    work = adopt(pending, found.todo, recipe=recipe.digest(), new_run_id="preview")
+    return len(work.slices), len(work.done)

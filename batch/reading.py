@@ -1,0 +1,203 @@
+"""Look at an output: how it is doing, what ran, which rows it holds. Writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch import layout
+from batch.casting import cast_text
+from batch.columns import InputColumn, type_of_arrow
+from batch.errors import BadUsage, BatchError, NoInput
+from batch.inputs import survey_inputs
+from batch.job import Job
+from batch.jobfile import load_job
+from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable, decode
+from batch.publishing import Live, newest_manifest, read_live
+from batch.record import Heartbeat, RunRecord
+from batch.store import open_store
+from batch.store.base import Missing, Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a reading command looks at: an output, and its job if one was named."""
+
+    store: Store
+    job: Job | None
+
+    @property
+    def name(self) -> str:
+        return self.job.name if self.job else self.store.url
+
+
+class Status(Document):
+    """How a job is doing; times in UTC, ages in seconds.
+
+    `todo` and `waiting` count inputs (null where no job file tells where they are), `outdated`
+    inputs predicted by another recipe than the newest.
+    """
+
+    job: str
+    output: str
+    version: int | None
+    published_at: datetime | None
+    age: float | None
+    is_stale: bool
+    paused: str | None
+    totals: Counts
+    model: str | None
+    outdated: int
+    todo: int | None
+    waiting: int | None
+    unreadable: tuple[Unreadable, ...]
+    pending: tuple[str, ...]
+    last_run: Heartbeat | None
+    trouble: str = ""
+
+
+def find_target(name: str) -> Target:
+    """The output that NAME means: an OUTPUT folder, or that of a job."""
+    folder = Path(name)
+    if (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir():
+        return Target(open_store(name), None)
+    job = load_job(name)
+    return Target(open_store(job.output_url), job)
+
+
+def read_status(target: Target, *, now: datetime) -> Status:
+    """How the job is doing; trouble with its input or output is part of the answer."""
+    live, trouble = None, ""
+    todo = waiting = None
+    try:
+        live = read_live(target.store)
+        if target.job:
+            found = survey_inputs(target.job, live.ledger)
+            todo, waiting = len(found.todo), len(found.waiting)
+    except BatchError as error:
+        trouble = error.message
+    manifest = live.manifest if live else None
+    return Status(
+        job=manifest.job if manifest else target.name,
+        output=target.store.url,
+        version=manifest.version if manifest else None,
+        published_at=manifest.published_at if manifest else None,
+        age=(now - manifest.published_at).total_seconds() if manifest else None,
+        is_stale=bool(manifest and manifest.stale_after and now > manifest.stale_after),
+        paused=f"by {manifest.paused.by}: {manifest.paused.reason}"
+        if manifest and manifest.paused else None,
+        totals=manifest.totals if manifest else Counts(),
+        model=manifest.model.sha256 if manifest else None,
+        outdated=_outdated(live) if live else 0,
+        todo=todo,
+        waiting=waiting,
+        unreadable=manifest.unreadable if manifest else (),
+        pending=tuple(_pending_runs(target.store)),
+        last_run=_heartbeat(target.store),
+        trouble=trouble,
+    )
+
+
+def read_history(store: Store) -> list[RunRecord]:
+    """The records of all runs, the newest last."""
+    records = []
+    for entry in store.list(layout.RUNS).entries:
+        try:
+            blob = store.read(entry.path)
+        except Missing:
+            continue  # Pruned since it was listed.
+        assert blob is not None, "no token was given"
+        records.append(decode(blob.data, RunRecord, source=f"{store.url}/{entry.path}"))
+    return sorted(records, key=lambda record: record.started_at)
+
+
+def require_published(target: Target) -> Manifest:
+    """The live version. Raises `NoInput` before the first one."""
+    manifest = newest_manifest(target.store)
+    if manifest is None:
+        raise NoInput(f"{target.store.url}: nothing is published yet",
+                      f"batch-predict run {target.job.folder if target.job else 'JOB'}")
+    return manifest
+
+
+def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
+    """A few rows of the newest parts."""
+    rows: list[dict[str, object]] = []
+    for file in reversed(files):
+        for batch in _batches(store, file):
+            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
+            if len(rows) >= count:
+                return rows
+    return rows
+
+
+def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[dict[str, object]]:
+    """Every row of one key, the latest first, each with the run that published it.
+
+    `key` holds one text per key column. Raises `BadUsage` for a key of the wrong form.
+    """
+    import pyarrow.compute as pc
+
+    if len(key) != len(manifest.key):
+        raise BadUsage(f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
+                      "give --key once for each key column, in this order")
+    rows = []
+    for file in manifest.files:
+        for batch in _batches(store, file):
+            for name, text in zip(manifest.key, key, strict=True):
+                wanted = _typed(name, text, batch.schema.field(name).type)
+                batch = batch.filter(pc.equal(batch.column(name), wanted))
+            rows.extend({**row, "run_id": file.run_id} for row in batch.to_pylist())
+    return sorted(rows, key=lambda row: (row["_as_of"], row["_input"], row["_row"]), reverse=True)
+
+
+def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
+        yield from part.iter_batches()
+
+
+def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
+    import pyarrow as pa
+
+    column = InputColumn(name=name, type=type_of_arrow(wanted), nullable=False)
+    values, bad = cast_text(pa.array([text], pa.string()), column)
+    if bad:
+        raise BadUsage(f"key {name}: found {text!r}, expected {column.type}")
+    return values.cast(wanted)[0]
+
+
+def _outdated(live: Live) -> int:
+    """Inputs that another recipe predicted than the newest part."""
+    if live.manifest is None:
+        return 0
+    recipe = live.manifest.model.recipe.split("/")[-2]
+    return sum(not found.startswith(recipe) for found in live.ledger.recipes().values())
+
+
+def _pending_runs(store: Store) -> Iterator[str]:
+    """Runs that wrote a plan and did not publish: interrupted, held, or under way."""
+    try:
+        names = {entry.path for entry in store.list(layout.PENDING).entries}
+    except BatchError:
+        return
+    for path in sorted(name for name in names if name.endswith("/" + layout.PLAN)):
+        run_id = path.split("/")[1]
+        held = layout.held_path(run_id) in names
+        yield f"{run_id} ({'held' if held else 'interrupted or under way'})"
+
+
+def _heartbeat(store: Store) -> Heartbeat | None:
+    try:
+        blob = store.read(layout.HEARTBEAT)
+        assert blob is not None, "no token was given"
+        return decode(blob.data, Heartbeat, source=layout.HEARTBEAT)
+    except BatchError:
+        return None  # Advisory: its absence says nothing.

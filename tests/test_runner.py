@@ -1,0 +1,505 @@
+"""One run after another on a real disk, each judged by the oracle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from batch import planning
+from tests import oracle
+from tests.jobs import JobFolder, save_tiny_model, touch
+
+DAY_1 = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]
+DAY_2 = [("d", 2, 2), ("e", 1, 1)]
+
+
+def test_every_record_is_published_once(job: JobFolder) -> None:
+    """The first run takes in all that is there."""
+    job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    outcome = job.run()
+    assert (outcome.name, outcome.exit_code, outcome.version) == ("published", 0, 1)
+    assert job.judge()["totals"]["predicted"] == 5
+
+
+def test_nothing_new_publishes_nothing(job: JobFolder) -> None:
+    """A second run writes the heartbeat and no more."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    before = {path for path in job.output.rglob("*") if path.name != "heartbeat.json"}
+    assert job.run().name == "nothing to do"
+    assert {path for path in job.output.rglob("*") if path.name != "heartbeat.json"} == before
+    assert json.loads((job.output / "heartbeat.json").read_text())["outcome"] == "nothing to do"
+
+
+def test_new_inputs_are_added_to_the_old_ones(job: JobFolder) -> None:
+    """Version 2 holds both days, and its parts are new files beside the old ones."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    job.add("2.csv", DAY_2)
+    assert job.run().added.records == 2
+    manifest = job.judge()
+    assert (manifest["version"], manifest["parent"]) == (2, 1)
+    assert len(manifest["files"]) == 2
+
+
+def test_a_changed_input_replaces_its_earlier_rows_and_no_others(job: JobFolder) -> None:
+    """Its rows leave a part that it shares; the other inputs of that part stay."""
+    job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    job.run()
+    job.add("1.csv", [("a", 9, 9)])
+    job.run()
+    assert job.judge()["totals"]["records"] == 3
+    assert sorted(row["id"] for row in job.rows()) == ["a", "d", "e"]
+
+
+def test_a_changed_input_takes_its_earlier_rejects_with_it(job: JobFolder) -> None:
+    """A corrected record is a prediction and no reject any more."""
+    job.add("1.csv", [("a", 1, 2), ("b", "oops", 4)])
+    job.add("2.csv", [("d", "oops", 2), ("e", 1, 1)])
+    job.run()
+    job.add("1.csv", [("a", 1, 2), ("b", 3, 4)])
+    job.run()
+    manifest = oracle.judge(job.output)
+    assert manifest["totals"]["rejected"] == 1
+    rejects = oracle.rows_of(job.output, manifest, "rejects")
+    assert [row["_input"] for row in rejects] == ["2.csv"]
+
+
+def test_the_same_content_again_is_not_predicted(job: JobFolder) -> None:
+    """A touched file gets a ledger entry under its new token, and keeps its part."""
+    path = job.add("1.csv", DAY_1)
+    job.run()
+    files = job.judge()["files"]
+    touch(path)
+    outcome = job.run()
+    assert (outcome.name, outcome.added.records) == ("published", 0)
+    assert job.judge()["files"] == files
+    assert job.run().name == "nothing to do"
+
+
+def test_an_input_that_disappears_keeps_its_predictions(job: JobFolder) -> None:
+    """In append mode the record of what was predicted does not depend on the file."""
+    gone = job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    job.run()
+    gone.unlink()
+    assert job.run().name == "nothing to do"
+    assert sorted(row["id"] for row in job.rows()) == ["a", "b", "c", "d", "e"]
+
+
+def test_small_inputs_share_parts(job: JobFolder) -> None:
+    """Three hundred little files become one part, and each is ledgered."""
+    for number in range(300):
+        job.add(f"{number:03d}.csv", [(f"k{number}", number, 1)])
+    job.run()
+    manifest = job.judge()
+    assert (manifest["totals"]["inputs"], len(manifest["files"])) == (300, 1)
+
+
+def test_header_only_and_empty_inputs_are_taken_in(job: JobFolder) -> None:
+    """They have no records, and no run looks at them again."""
+    job.add("1.csv", [])
+    job.write("2.csv", b"")
+    assert job.run().exit_code == 0
+    assert job.judge()["totals"] == {"inputs": 2, "records": 0, "predicted": 0, "rejected": 0,
+                                     "bytes": 0}
+    assert job.run().name == "nothing to do"
+
+
+def test_odd_names_arrive_as_they_are(job: JobFolder) -> None:
+    """Spaces and letters beyond ASCII are part of a name."""
+    job.add("größe 1 – ümläut.csv", DAY_1)
+    job.run()
+    assert {row["_input"] for row in job.rows()} == {"größe 1 – ümläut.csv"}
+    job.judge()
+
+
+def test_a_young_input_waits(job: JobFolder) -> None:
+    """Somebody may still write to it; the next run after min_age takes it."""
+    path = job.add("1.csv", DAY_1)
+    os.utime(path)
+    outcome = job.run()
+    assert (outcome.name, outcome.waiting) == ("nothing to do", 1)
+    job.configure(input={"min_age": "0s"})
+    assert job.run().name == "published"
+
+
+def test_a_csv_without_its_last_newline_waits(job: JobFolder) -> None:
+    """Cut in the middle of a line it would give a record with a cut key."""
+    job.write("1.csv", b"id,x,y\na,1,2\nbb,3,4")
+    job.add("2.csv", DAY_2)
+    assert job.run().waiting == 1
+    assert {row["_input"] for row in job.rows()} == {"2.csv"}
+    job.configure(input={"final_newline": "optional"})
+    job.run()
+    assert job.judge()["totals"]["inputs"] == 2
+
+
+def test_bad_records_become_rejects_with_their_place_and_reason(job: JobFolder) -> None:
+    """Everything else of the input is predicted."""
+    job.add("1.csv", [("a", 1, 2), ("b", "", 4), ("", 1, 1), ("d", 1), ("e", 1, "x"), ("f", 0, 0)])
+    job.run()
+    manifest = oracle.judge(job.output)
+    rejects = oracle.rows_of(job.output, manifest, "rejects")
+    assert [(row["_row"], row["column"], row["raw"]) for row in rejects] == [
+        (1, "x", "b,,4"), (2, "id", ",1,1"), (3, "", "d,1"), (4, "y", "e,1,x")]
+    assert [row["id"] for row in job.rows()] == ["a", "f"]
+
+
+def test_an_unreadable_input_does_not_stop_the_others(job: JobFolder) -> None:
+    """It is named, it stays open, and it is taken in once it is whole."""
+    job.add("1.csv", DAY_1)
+    job.write("2.csv", b"other,columns\n1,2\n")
+    outcome = job.run()
+    assert (outcome.name, outcome.exit_code) == ("published", 65)
+    assert [bad["path"] for bad in job.judge()["unreadable"]] == ["2.csv"]
+    assert job.run().exit_code == 65
+    assert job.judge()["version"] == 1
+    job.add("2.csv", DAY_2)
+    assert job.run().exit_code == 0
+    assert job.judge()["totals"]["inputs"] == 2
+
+
+def test_an_unreadable_change_leaves_the_earlier_rows(job: JobFolder) -> None:
+    """What was published stays until something readable takes its place."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    job.write("1.csv", b"garbage\n")
+    assert job.run().exit_code == 65
+    assert len(job.rows()) == 3
+
+
+def test_too_many_rejects_make_an_input_unreadable(job: JobFolder) -> None:
+    """Ten are always allowed, beyond that the share decides."""
+    rows = [(f"k{number}", "x" if number < 11 else 1, 1) for number in range(100)]
+    job.add("1.csv", rows)
+    outcome = job.run()
+    assert outcome.exit_code == 65
+    assert "11 of 100 records are rejects, allowed are 10" in outcome.unreadable[0].reason
+    job.configure(input={"max_rejected": "11%"})
+    assert job.run().added.rejected == 11
+
+
+def test_nothing_but_rejects_makes_an_input_unreadable(job: JobFolder) -> None:
+    """However few there are: a file of another system would else vanish among the rejects."""
+    job.add("1.csv", [("a", "x", 1)])
+    assert job.run().exit_code == 65
+    assert not (job.output / "manifest.json").exists()
+
+
+def test_a_pattern_that_never_matched_names_the_nearest_folder(job: JobFolder) -> None:
+    """A wrong path must not look like a quiet day."""
+    job.configure(input={"path": "nowhere/deeper/*.csv"})
+    outcome = job.run()
+    assert outcome.exit_code == 66
+    assert str(job.folder) in outcome.message
+
+
+def test_a_model_that_does_not_fit_stops_before_the_first_record(job: JobFolder) -> None:
+    """Nothing is predicted, nothing is published, and the exit code says why."""
+    job.add("1.csv", DAY_1)
+    job.configure(model={"methods": ["transform"]})
+    outcome = job.run()
+    assert outcome.exit_code == 78
+    assert not (job.output / "data").exists()
+    assert not (job.output / "pending").exists()
+
+
+def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(
+    job: JobFolder, tmp_path: Path
+) -> None:
+    """They stay as they are, and the run says what to do about them."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    save_tiny_model(job.folder / "model.joblib", strength=0.01)
+    job.add("2.csv", DAY_2)
+    outcome = job.run()
+    assert outcome.outdated == 1
+    assert "older recipe" in outcome.message
+    assert outcome.hint
+
+
+@pytest.mark.parametrize(
+    ("section", "keys"),
+    [("input", {"key": ["x"]}), ("output", {"mode": "replace"}), ("output", {"passthrough": ["y"]})],
+)
+def test_a_job_that_became_another_one_is_refused_or_extends(
+    job: JobFolder, section: str, keys: dict[str, object]
+) -> None:
+    """Key and mode cannot change in one output; a further column can."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    job.add("2.csv", DAY_2)
+    job.configure(**{section: keys})
+    outcome = job.run()
+    if "passthrough" in keys:
+        assert outcome.exit_code == 0
+        assert "y" in [column["name"] for column in job.judge()["columns"]]
+    else:
+        assert outcome.exit_code == 78
+        assert "new folder" in outcome.hint
+
+
+def test_replace_holds_the_present_input_only(job: JobFolder) -> None:
+    """Rows of inputs that are gone leave with the next version."""
+    job.configure(output={"mode": "replace"})
+    job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    job.run()
+    assert job.run().name == "nothing to do"
+    (job.data / "1.csv").unlink()
+    assert job.run().version == 2
+    assert job.judge()["totals"]["inputs"] == 1
+
+
+def test_replace_with_no_input_at_all_keeps_the_live_version(job: JobFolder) -> None:
+    """An empty folder is a missing export, not an empty one."""
+    job.configure(output={"mode": "replace"})
+    path = job.add("1.csv", DAY_1)
+    job.run()
+    path.unlink()
+    assert job.run().exit_code == 66
+    assert oracle.judge(job.output)["version"] == 1
+
+
+def test_replace_publishes_nothing_when_an_input_is_unreadable(job: JobFolder) -> None:
+    """Half an export must not take the place of a whole one."""
+    job.configure(output={"mode": "replace"})
+    job.add("1.csv", DAY_1)
+    job.run()
+    job.add("1.csv", DAY_2)
+    job.write("2.csv", b"other\n1\n")
+    assert job.run().exit_code == 65
+    assert len(job.rows()) == 3
+
+
+def test_replace_holds_duplicate_keys_and_names_them(job: JobFolder) -> None:
+    """A look-up by key has one answer in this mode."""
+    job.configure(output={"mode": "replace"})
+    job.add("1.csv", [*DAY_1, ("a", 5, 5)])
+    outcome = job.run()
+    assert outcome.exit_code == 3
+    assert "more than once: a" in outcome.message
+    assert not (job.output / "manifest.json").exists()
+
+
+def test_replace_ignores_a_touched_export(job: JobFolder) -> None:
+    """The same content under a new time is not predicted again."""
+    job.configure(output={"mode": "replace"})
+    path = job.add("1.csv", DAY_1)
+    job.run()
+    touch(path)
+    assert job.run().added.records == 0
+    assert job.run().name == "nothing to do"
+    assert job.judge()["totals"]["records"] == 3
+
+
+def test_replace_predicts_again_with_a_new_model(job: JobFolder) -> None:
+    """The version is the present model applied to the present input."""
+    job.configure(output={"mode": "replace"})
+    job.add("1.csv", DAY_1)
+    job.run()
+    save_tiny_model(job.folder / "model.joblib", strength=0.01)
+    assert job.run().version == 2
+    job.judge()
+
+
+def test_latest_takes_only_the_newest_date(job: JobFolder) -> None:
+    """For nightly full exports in files by date."""
+    job.configure(input={"path": "data/{date}/*.csv", "take": "latest"}, output={"mode": "replace"})
+    job.add("2026-01-01/a.csv", DAY_1)
+    job.add("2026-01-02/a.csv", DAY_1)
+    job.add("2026-01-02/b.csv", DAY_2)
+    job.run()
+    assert {row["_input"] for row in job.rows()} == {"2026-01-02/a.csv", "2026-01-02/b.csv"}
+
+
+def test_a_held_run_is_judged_again_and_not_predicted_again(job: JobFolder) -> None:
+    """Exit 3 until something changes; a new limit judges what is there already."""
+    calls = _counting_hook(job)
+    job.configure(model={"preprocess": "hook:count"}, checks={"min_rows": 4})
+    job.add("1.csv", DAY_1)
+    assert job.run().exit_code == 3
+    done = len(calls.read_text())
+    assert job.run().exit_code == 3
+    job.configure(model={"preprocess": "hook:count"}, checks={"min_rows": 3})
+    assert job.run().name == "published"
+    assert len(calls.read_text()) == done
+    job.judge()
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slices with a receipt are adopted, under the same run id."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 0)
+    calls = _counting_hook(job)
+    job.configure(model={"preprocess": "hook:count"})
+    job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    (job.folder / "stop").write_text("2.csv")
+    outcome = job.run()
+    assert (outcome.name, outcome.exit_code) == ("interrupted", 75)
+    (job.folder / "stop").unlink()
+    before = len(calls.read_text())
+    again = job.run()
+    assert again.run_id == outcome.run_id
+    assert len(calls.read_text()) == before + 1
+    assert job.judge()["totals"]["records"] == 5
+    assert not (job.output / "pending").exists() or not list((job.output / "pending").iterdir())
+
+
+def _counting_hook(job: JobFolder) -> Path:
+    """A hook that notes each call with records of an input; a file `stop` interrupts it."""
+    calls = job.folder / "calls.txt"
+    calls.write_text("")
+    (job.folder / "hook.py").write_text(
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        f"FOLDER = Path({str(job.folder)!r})\n"
+        "def count(frame):\n"
+        "    if len(frame) != 5:\n"  # The golden rows are five.
+        "        with (FOLDER / 'calls.txt').open('a') as file:\n"
+        "            file.write('.')\n"
+        "    if (FOLDER / 'stop').exists() and len(frame) == 2:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return frame\n"
+    )
+    return calls
+
+
+def test_a_plan_is_adopted_slice_by_slice(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A changed input costs its own slice only, though the plan is a new one."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 0)
+    calls = _counting_hook(job)
+    job.configure(model={"preprocess": "hook:count"})
+    job.add("1.csv", DAY_1)
+    job.add("2.csv", DAY_2)
+    (job.folder / "stop").write_text("")
+    first = job.run()
+    (job.folder / "stop").unlink()
+    before = len(calls.read_text())
+    job.add("2.csv", [("z", 1, 1)])
+    again = job.run()
+    assert again.run_id != first.run_id
+    assert len(calls.read_text()) == before + 1
+    assert job.judge()["totals"]["records"] == 4
+
+
+def test_a_second_run_on_this_host_leaves_at_once(job: JobFolder) -> None:
+    """Exit 75, silently without a terminal."""
+    job.add("1.csv", DAY_1)
+    (job.folder / "hold.py").write_text(
+        "import sys, time\nfrom datetime import UTC, datetime\n"
+        "from batch.lock import output_lock\n"
+        "with output_lock(sys.argv[1], now=datetime.now(UTC)):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, job.folder / "hold.py", job.output], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        found = job.command("run", str(job.folder))
+        holder.communicate()
+    assert (found.returncode, found.stdout, found.stderr) == (75, "", "")
+    assert job.run().name == "published"
+
+
+def test_two_hosts_publish_each_record_once(job: JobFolder, tmp_path: Path) -> None:
+    """Two runs that know nothing of each other's lock; one takes in what the other did not."""
+    for number in range(20):
+        job.add(f"{number}.csv", [(f"k{number}", number, 1)])
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "batch", "run", str(job.folder)],
+                         env=os.environ | {"BATCH_PREDICT_STATE": str(tmp_path / f"host{host}")})
+        for host in range(3)
+    ]
+    assert {process.wait(60) for process in runs} == {0}
+    assert job.judge()["totals"]["records"] == 20
+
+
+def test_a_pointer_that_is_behind_is_moved(job: JobFolder) -> None:
+    """A crash between manifest and pointer is repaired by the next run, whatever it does."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    pointer = (job.output / "manifest.json").read_bytes()
+    job.add("2.csv", DAY_2)
+    job.run()
+    (job.output / "manifest.json").write_bytes(pointer)
+    assert job.run().name == "nothing to do"
+    assert json.loads((job.output / "manifest.json").read_text())["version"] == 2
+    (job.output / "manifest.json").unlink()
+    job.run()
+    assert job.judge()["version"] == 2
+
+
+def test_a_missing_ledger_is_no_empty_ledger(job: JobFolder) -> None:
+    """The run stops and names the file; nothing is predicted twice."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    (segment,) = (job.output / "ledger").iterdir()
+    data = segment.read_bytes()
+    segment.unlink()
+    assert job.run().exit_code == 69
+    segment.write_bytes(data[:-1] + b"x")
+    outcome = job.run()
+    assert outcome.exit_code == 65
+    assert segment.name in outcome.message
+
+
+def test_an_output_older_than_this_host_saw_stops_the_run(job: JobFolder) -> None:
+    """An unmounted disk looks like an empty folder."""
+    job.add("1.csv", DAY_1)
+    job.run()
+    shutil.rmtree(job.output)
+    outcome = job.run()
+    assert outcome.exit_code == 69
+    assert "--accept-older" in outcome.hint
+    assert job.run(accept_older=True).version == 1
+
+
+def test_workers_give_the_same_rows(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes predict what one would."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 0)
+    job.configure(run={"workers": 2, "chunk_rows": 2})
+    for number in range(4):
+        job.add(f"{number}.csv", DAY_1)
+    job.run()
+    assert len(job.judge()["files"]) == 4
+
+
+def test_a_run_over_its_time_stops_and_goes_on_later(job: JobFolder) -> None:
+    """Exit 75, and the next run publishes."""
+    (job.folder / "hook.py").write_text(
+        "import time\ndef slow(frame):\n    time.sleep(30 if len(frame) == 3 else 0)\n"
+        "    return frame\n")
+    job.configure(model={"preprocess": "hook:slow"}, run={"timeout": "2s"})
+    job.add("1.csv", DAY_1)
+    started = time.monotonic()
+    outcome = job.run()
+    assert (outcome.name, outcome.exit_code) == ("interrupted", 75)
+    assert time.monotonic() - started < 25
+
+
+def test_the_command_is_silent_on_success_and_one_block_on_failure(job: JobFolder) -> None:
+    """What cron would mail: nothing, or what, where and the next step."""
+    job.add("1.csv", DAY_1)
+    found = job.command("run", str(job.folder))
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+    job.write("2.csv", b"other\n1\n")
+    found = job.command("run", str(job.folder))
+    assert found.returncode == 65
+    assert found.stdout == ""
+    assert "2.csv: no column 'id', 'x', 'y'; found 'other'" in found.stderr
+    assert "next:" in found.stderr
+    assert "run: " in found.stderr
