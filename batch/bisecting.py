@@ -84,5 +84,10 @@ def _require_any(batch: pa.RecordBatch, score: Score, reason: str) -> None:
 
 
 def _joined(parts: list[pa.RecordBatch]) -> pa.Table | None:
-    return pa.concat_tables([pa.Table.from_batches([part]) for part in parts],
-                            promote_options="default") if parts else None
+    return (
+        pa.concat_tables(
+            [pa.Table.from_batches([part]) for part in parts], promote_options="default"
+        )
+        if parts
+        else None
+    )

@@ -36,8 +36,11 @@ def cast_text(values: pa.Array, column: InputColumn, *, decimal: str = ".") -> C
 def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
     """JSON scalars. A number is not text, but a whole number may stand for a string key."""
     wanted = _accepted(column)
-    bad = [index for index, value in enumerate(values)
-           if value is not None and (type(value) not in wanted)]
+    bad = [
+        index
+        for index, value in enumerate(values)
+        if value is not None and (type(value) not in wanted)
+    ]
     kept = list(values)
     for index in bad:
         kept[index] = None
@@ -150,7 +153,9 @@ def _to_float64(values: pa.Array, decimal: str) -> pa.Array:
         return values.cast(pa.float64())
     except pa.ArrowInvalid:
         trimmed = pc.utf8_trim_whitespace(values)
-        return pc.replace_substring_regex(trimmed, pattern=r"^\+", replacement="").cast(pa.float64())
+        return pc.replace_substring_regex(trimmed, pattern=r"^\+", replacement="").cast(
+            pa.float64()
+        )
 
 
 def _to_bool(values: pa.Array) -> pa.Array:
@@ -183,8 +188,10 @@ def _parsed_with_zone(values: pa.Array, date_format: str) -> pa.Array:
     from datetime import datetime
 
     try:
-        moments = [None if text is None else datetime.strptime(text, date_format)
-                   for text in values.to_pylist()]
+        moments = [
+            None if text is None else datetime.strptime(text, date_format)
+            for text in values.to_pylist()
+        ]
     except ValueError as error:
         raise pa.ArrowInvalid(str(error)) from None
     return pa.array(moments, pa.timestamp("us", "UTC"))

@@ -16,7 +16,7 @@ OUR_COLUMNS = (INPUT, ROW, AS_OF)
 Scalar = str | int | float | bool | None
 
 
-class InputColumn(Document):
+class InputColumn(Document, frozen=True):
     """One column of the records.
 
     A `type` of None means: whatever the Parquet file says. `dtype` is the pandas dtype that the
@@ -79,8 +79,10 @@ def type_of_arrow(found: pa.DataType) -> ColumnType | None:
     if types.is_dictionary(found):
         return type_of_arrow(found.value_type)
     kinds: list[tuple[ColumnType, bool]] = [
-        ("string", types.is_string(found) or types.is_large_string(found)
-         or types.is_string_view(found)),
+        (
+            "string",
+            types.is_string(found) or types.is_large_string(found) or types.is_string_view(found),
+        ),
         ("int64", types.is_integer(found) and found != pa.uint64()),
         ("float64", types.is_floating(found) or types.is_decimal(found)),
         ("bool", types.is_boolean(found)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.histogram import merge
@@ -39,15 +39,16 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
     receipts = [receipt for receipt in run.receipts if _still_fits(live, receipt)]
     if run.replaces and len(receipts) != len(run.receipts):
         return None
-    entries = tuple(_entries(live, run, receipts))
-    if not entries:
-        return None
     parts = tuple(receipt.part for receipt in receipts if receipt.part)
     rejects = tuple(receipt.rejects for receipt in receipts if receipt.rejects)
-    new = [result for receipt in receipts for result in receipt.results
-           if result.outcome == "taken"]
+    new = [
+        result for receipt in receipts for result in receipt.results if result.outcome == "taken"
+    ]
     whole = run.replaces and bool(new)
     kept = Rewritten((), (), ()) if whole else _kept(store, live, run.run_id, new)
+    entries = _entries(live, run, receipts, moved=kept.entries)
+    if not entries:
+        return None
     columns = live.manifest.columns if live.manifest else ()
     for receipt in receipts:
         columns = union_columns(columns, receipt.columns)
@@ -56,7 +57,7 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
         run_id=run.run_id,
         files=(*kept.files, *parts),
         rejects=(*kept.rejects, *rejects),
-        entries=(*kept.entries, *entries),
+        entries=entries,
         whole_ledger=whole,
         columns=columns,
         model=run.model,
@@ -69,8 +70,9 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
 
 def count(receipts: Sequence[Receipt]) -> Counts:
     """What the receipts took in."""
-    taken = [result for receipt in receipts for result in receipt.results
-             if result.outcome == "taken"]
+    taken = [
+        result for receipt in receipts for result in receipt.results if result.outcome == "taken"
+    ]
     return Counts(
         inputs=len(taken),
         records=sum(result.records for result in taken),
@@ -82,26 +84,44 @@ def count(receipts: Sequence[Receipt]) -> Counts:
 
 def unreadable(receipts: Sequence[Receipt]) -> tuple[Unreadable, ...]:
     """The inputs that could not be read, and why."""
-    return tuple(Unreadable(path=result.path, reason=result.reason) for receipt in receipts
-                 for result in receipt.results if result.outcome == "unreadable")
+    return tuple(
+        Unreadable(path=result.path, reason=result.reason)
+        for receipt in receipts
+        for result in receipt.results
+        if result.outcome == "unreadable"
+    )
 
 
 def _still_fits(live: Live, receipt: Receipt) -> bool:
-    stale = [planned.path for planned in receipt.slice.inputs
-             if seen_mark(live.ledger.get(planned.path)) != planned.seen]
+    stale = [
+        planned.path
+        for planned in receipt.slice.inputs
+        if seen_mark(live.ledger.get(planned.path)) != planned.seen
+    ]
     if stale:
-        log.warning("slice %d is left to the next run: taken in by another run meanwhile: %s",
-                    receipt.slice.number, ", ".join(stale[:5]))
+        log.warning(
+            "slice %d is left to the next run: taken in by another run meanwhile: %s",
+            receipt.slice.number,
+            ", ".join(stale[:5]),
+        )
     return not stale
 
 
-def _entries(live: Live, run: Finished, receipts: Sequence[Receipt]) -> Iterator[LedgerEntry]:
+def _entries(
+    live: Live, run: Finished, receipts: Sequence[Receipt], *, moved: Sequence[LedgerEntry]
+) -> tuple[LedgerEntry, ...]:
+    """One new entry for every input that was taken in, sent again, or moved to another part."""
+    entries = {entry.path: entry for entry in moved}
     for receipt in receipts:
         for planned, result in zip(receipt.slice.inputs, receipt.results, strict=True):
             if result.outcome == "taken":
-                yield _taken(planned, result, receipt, run)
+                entries[planned.path] = _taken(planned, result, receipt, run)
             elif result.outcome == "resent":
-                yield _resent(planned, live)
+                # The same content under a new token: what was predicted from it stays.
+                entry = entries.get(planned.path) or live.ledger.get(planned.path)
+                assert entry is not None, "it was compared with the digest of its entry"
+                entries[planned.path] = dataclasses.replace(entry, token=planned.token)
+    return tuple(entries.values())
 
 
 def _taken(
@@ -121,13 +141,6 @@ def _taken(
         run_id=run.run_id,
         recipe=run.recipe,
     )
-
-
-def _resent(planned: PlannedInput, live: Live) -> LedgerEntry:
-    """The same content under a new token: what was predicted from it stays."""
-    entry = live.ledger.get(planned.path)
-    assert entry is not None, "it was compared with the digest of its entry"
-    return dataclasses.replace(entry, token=planned.token)
 
 
 def _kept(store: Store, live: Live, run_id: str, new: Sequence[InputResult]) -> Rewritten:

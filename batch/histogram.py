@@ -38,8 +38,9 @@ def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
 def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) -> Histogram | None:
     """A histogram without counts, with the reference's bins, or [0, 1] for probabilities."""
     if reference and reference.column in predictions.schema.names:
-        return Histogram(column=reference.column, edges=reference.edges,
-                         counts=(0,) * len(reference.counts))
+        return Histogram(
+            column=reference.column, edges=reference.edges, counts=(0,) * len(reference.counts)
+        )
     column = _main_column(predictions)
     if column is None or not column.startswith("probability"):
         return None
@@ -50,11 +51,20 @@ def fill(histogram: Histogram, predictions: pa.RecordBatch) -> Histogram:
     """The histogram with a batch of predictions counted in."""
     import numpy as np
 
-    values = np.clip(_finite(predictions.column(histogram.column)),
-                     histogram.edges[0], histogram.edges[-1])
+    values = np.clip(
+        _finite(predictions.column(histogram.column)), histogram.edges[0], histogram.edges[-1]
+    )
     added, _ = np.histogram(values, bins=np.asarray(histogram.edges))
-    return merge([histogram, Histogram(column=histogram.column, edges=histogram.edges,
-                                       counts=tuple(int(count) for count in added))])
+    return merge(
+        [
+            histogram,
+            Histogram(
+                column=histogram.column,
+                edges=histogram.edges,
+                counts=tuple(int(count) for count in added),
+            ),
+        ]
+    )
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:
@@ -69,8 +79,11 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
 def _main_column(predictions: pa.RecordBatch) -> str | None:
     import pyarrow as pa
 
-    numbers = [field.name for field in predictions.schema
-               if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
+    numbers = [
+        field.name
+        for field in predictions.schema
+        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+    ]
     probabilities = [name for name in numbers if name.startswith("probability")]
     return probabilities[-1] if probabilities else next(iter(numbers), None)
 

@@ -22,8 +22,9 @@ def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
     Raises `NoInput` when the input folder is absent, or when nothing in it ever matched.
     """
     store = open_store(job.pattern.base)
-    found = survey(job, store.list(), ledger, ends_whole=lambda entry: _ends_whole(store, entry),
-                   again=again)
+    found = survey(
+        job, store.list(), ledger, ends_whole=lambda entry: _ends_whole(store, entry), again=again
+    )
     if not found.present and not (len(ledger) and Path(store.url).is_dir()):
         raise NoInput(f"{job.pattern.path}: nothing matches{_nearest(job)}", _unmatched_hint(found))
     return found

@@ -16,9 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from batch.pattern import InputPattern
 
-ColumnType = Literal[
-    "string", "int64", "float64", "bool", "date", "timestamp", "category"
-]
+ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
 Format = Literal["csv", "jsonl", "parquet"]
 Method = Literal["predict", "predict_proba", "decision_function", "transform"]
 Mode = Literal["append", "replace"]
@@ -141,8 +139,9 @@ class InputSection(_Section):
         if self.take == "latest" and not InputPattern(self.path).has_date:
             raise ValueError('take = "latest" needs a {date} in path')
         if self.format is None and _format_of(self.path) is None:
-            raise ValueError('the suffix of path tells no format: set format = "csv", "jsonl" '
-                             'or "parquet"')
+            raise ValueError(
+                'the suffix of path tells no format: set format = "csv", "jsonl" or "parquet"'
+            )
         if not self.csv.header and not self.columns:
             raise ValueError("header = false needs [input.columns] with every column in order")
         return self

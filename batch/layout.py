@@ -18,6 +18,7 @@ _MANIFEST_NAME = re.compile(rf"{MANIFESTS}/(\d{{10}})\.json")
 
 
 def manifest_path(version: int) -> str:
+    """The one name whose creation commits a version."""
     return f"{MANIFESTS}/{version:010d}.json"
 
 
@@ -33,14 +34,17 @@ def part_path(run_id: str, slice_number: int) -> str:
 
 
 def rejects_path(run_id: str, slice_number: int) -> str:
+    """As fresh as that of a part."""
     return f"rejects/{run_id}/{slice_number:05d}-{secrets.token_hex(4)}.parquet"
 
 
 def ledger_path(commit_id: str) -> str:
+    """The ledger segment of one commit."""
     return f"ledger/{commit_id}.parquet"
 
 
 def model_path(sha256: str) -> str:
+    """The copy of a model; its folder is named by its sha256."""
     return f"models/{sha256}/model.joblib"
 
 
@@ -50,22 +54,27 @@ def recipe_folder(model_sha256: str, recipe: str) -> str:
 
 
 def recipe_path(model_sha256: str, recipe: str) -> str:
+    """The JSON of a recipe, beside its hook files."""
     return f"{recipe_folder(model_sha256, recipe)}/recipe.json"
 
 
 def plan_path(run_id: str) -> str:
+    """What a run saw and will do."""
     return f"{PENDING}/{run_id}/{PLAN}"
 
 
 def receipt_path(run_id: str, slice_number: int) -> str:
+    """Who creates it owns the slice."""
     return f"{PENDING}/{run_id}/{slice_number:05d}.json"
 
 
 def held_path(run_id: str) -> str:
+    """Why a run that is done was not published."""
     return f"{PENDING}/{run_id}/{HELD}"
 
 
 def record_path(run_id: str, attempt: int) -> str:
+    """One attempt at a run."""
     return f"{RUNS}/{run_id}-{attempt}.json"
 
 
@@ -75,4 +84,5 @@ def new_run_id(now: datetime) -> str:
 
 
 def new_commit_id() -> str:
+    """New for every number tried, so that a writer knows its own write."""
     return secrets.token_hex(16)

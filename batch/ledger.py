@@ -125,8 +125,10 @@ def _decode(data: bytes, source: str) -> pa.Table:
         table = pq.ParquetFile(io.BytesIO(data)).read()
         return table.select([field.name for field in _schema()]).cast(_schema())
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise BadData(f"{source}: not a ledger segment: {error}",
-                      "a missing ledger is never taken for an empty one: restore the file") from None
+        raise BadData(
+            f"{source}: not a ledger segment: {error}",
+            "a missing ledger is never taken for an empty one: restore the file",
+        ) from None
 
 
 def _schema() -> pa.Schema:

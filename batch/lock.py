@@ -25,7 +25,7 @@ class Locked(TryAgain):
     """Another run of this output is under way on this host."""
 
 
-class _Seen(Document):
+class _Seen(Document, frozen=True):
     output: str
     version: int
     commit_id: str

@@ -24,14 +24,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
-class Column(Document):
+class Column(Document, frozen=True):
     """One column of the parts: its name and type (string, int64, float64, bool, date, timestamp)."""
 
     name: str
     type: str
 
 
-class Counts(Document):
+class Counts(Document, frozen=True):
     """How much; for every input that was taken in, records = predicted + rejected."""
 
     inputs: int = 0
@@ -41,7 +41,7 @@ class Counts(Document):
     bytes: int = 0
 
 
-class ModelInfo(Document):
+class ModelInfo(Document, frozen=True):
     """The model behind the newest predictions; paths are relative to OUTPUT.
 
     `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it.
@@ -55,7 +55,7 @@ class ModelInfo(Document):
     recipe: str
 
 
-class PartFile(Document):
+class PartFile(Document, frozen=True):
     """One live Parquet file of predictions or rejects; immutable."""
 
     path: str
@@ -69,7 +69,7 @@ class PartFile(Document):
     inputs: int
 
 
-class LedgerFile(Document):
+class LedgerFile(Document, frozen=True):
     """One ledger segment."""
 
     path: str
@@ -77,14 +77,14 @@ class LedgerFile(Document):
     inputs: int
 
 
-class Unreadable(Document):
+class Unreadable(Document, frozen=True):
     """An input that was not taken in, and why."""
 
     path: str
     reason: str
 
 
-class CheckResult(Document):
+class CheckResult(Document, frozen=True):
     """One condition that the run was judged by."""
 
     name: str
@@ -94,7 +94,7 @@ class CheckResult(Document):
     detail: str = ""
 
 
-class Histogram(Document):
+class Histogram(Document, frozen=True):
     """Counts of predictions in bins; `edges` has one number more than `counts`.
 
     Values below the first edge are in the first bin, values above the last one in the last.
@@ -105,7 +105,7 @@ class Histogram(Document):
     counts: tuple[int, ...]
 
 
-class Paused(Document):
+class Paused(Document, frozen=True):
     """Who stopped the line, when and why."""
 
     by: str
@@ -113,7 +113,7 @@ class Paused(Document):
     reason: str
 
 
-class Manifest(Document):
+class Manifest(Document, frozen=True):
     """One version, whole: a reader needs no other manifest."""
 
     format: str
@@ -143,7 +143,7 @@ class Manifest(Document):
     histogram: Histogram | None = None
 
 
-class _Format(Document):
+class _Format(Document, frozen=True):
     format: str
 
 
@@ -164,6 +164,8 @@ def decode_manifest(data: bytes, *, source: str) -> Manifest:
     """Read a manifest; an unknown format is refused before anything else is looked at."""
     found = decode(data, _Format, source=source).format
     if found != FORMAT:
-        raise DoesNotFit(f"{source}: found format {found!r}, expected {FORMAT!r}",
-                         "this manifest was written by another major version of batch-predict")
+        raise DoesNotFit(
+            f"{source}: found format {found!r}, expected {FORMAT!r}",
+            "this manifest was written by another major version of batch-predict",
+        )
     return decode(data, Manifest, source=source)

@@ -76,8 +76,9 @@ class PartWriter:
         self._sink = _HashingSink(self._local)
         self._stack.callback(self._sink.close)
         self.schema = schema
-        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, mode="w"), schema,
-                                        compression="zstd")
+        self._writer = pq.ParquetWriter(
+            pa.PythonFile(self._sink, mode="w"), schema, compression="zstd"
+        )
 
     def _conform(self, table: pa.Table) -> pa.Table:
         try:

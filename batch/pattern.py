@@ -70,9 +70,7 @@ class InputPattern:
     @cached_property
     def _date_formats(self) -> tuple[str, ...]:
         found = _WILDCARD.finditer(self.path)
-        return tuple(
-            match["format"] or ISO_DATE for match in found if match[0].startswith("{date")
-        )
+        return tuple(match["format"] or ISO_DATE for match in found if match[0].startswith("{date"))
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
@@ -102,7 +100,9 @@ def _date_regex(date_format: str) -> str:
         raise ValueError(f"{{date:{date_format}}} must name a year, a month and a day")
     unknown = set(re.findall(r"%.", date_format)) - _DIRECTIVES.keys()
     if unknown:
-        raise ValueError(f"{{date:{date_format}}} has {', '.join(sorted(unknown))}, which is none "
-                         f"of {' '.join(_DIRECTIVES)}")
+        raise ValueError(
+            f"{{date:{date_format}}} has {', '.join(sorted(unknown))}, which is none "
+            f"of {' '.join(_DIRECTIVES)}"
+        )
     parts = re.split(r"(%.)", date_format)
     return "(" + "".join(_DIRECTIVES.get(part) or re.escape(part) for part in parts) + ")"

@@ -10,7 +10,7 @@ from batch.errors import BadData
 from batch.ledger import Ledger
 from batch.manifest import PartFile, decode
 from batch.planning import pack
-from batch.slices import PlannedInput, Plan, Receipt, Slice
+from batch.slices import Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
 
 
@@ -68,8 +68,11 @@ def adopt(
         plan = candidate.plan
         if plan.recipe != recipe:
             continue
-        fitting = [piece for piece in plan.slices
-                   if all(left.get(planned.path) == planned for planned in piece.inputs)]
+        fitting = [
+            piece
+            for piece in plan.slices
+            if all(left.get(planned.path) == planned for planned in piece.inputs)
+        ]
         covered = sum(len(piece.inputs) for piece in fitting)
         if not taken and len(fitting) == len(plan.slices) and covered == len(left):
             return Adoption(plan.run_id, plan, plan.slices, candidate.receipts)
@@ -79,11 +82,14 @@ def adopt(
                 done.add(piece.receipt)
                 for planned in piece.inputs:
                     del left[planned.path]
-    slices = [Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
-              for number, piece in enumerate(taken)]
+    slices = [
+        Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
+        for number, piece in enumerate(taken)
+    ]
     for number, inputs in enumerate(pack(left.values()), start=len(slices)):
-        slices.append(Slice(number=number, inputs=inputs,
-                            receipt=layout.receipt_path(new_run_id, number)))
+        slices.append(
+            Slice(number=number, inputs=inputs, receipt=layout.receipt_path(new_run_id, number))
+        )
     return Adoption(new_run_id, None, tuple(slices), frozenset(done))
 
 
@@ -100,7 +106,7 @@ def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
 
 
 def require_reconciled(receipt: Receipt, recipe: str) -> None:
-    """records = predicted + rejected for every input, and the files hold exactly those rows."""
+    """Records = predicted + rejected for every input, and the files hold exactly those rows."""
     taken = [result for result in receipt.results if result.outcome == "taken"]
     predicted = sum(result.predicted for result in taken)
     rejected = sum(result.rejected for result in taken)
@@ -113,8 +119,10 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         and rejected == (receipt.rejects.rows if receipt.rejects else 0)
     )
     if not holds:
-        raise BadData(f"{receipt.slice.receipt}: records, predictions and rejects do not add up",
-                      "please report this; nothing was published")
+        raise BadData(
+            f"{receipt.slice.receipt}: records, predictions and rejects do not add up",
+            "please report this; nothing was published",
+        )
 
 
 def clear(store: Store, run_ids: Iterable[str]) -> None:
@@ -128,5 +136,7 @@ def _require_there(store: Store, file: PartFile) -> None:
     with store.fetch(file.path) as local:
         found = local.stat().st_size
     if found != file.bytes:
-        raise BadData(f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}",
-                      f"delete {store.url}/{layout.PENDING}: the next run predicts it again")
+        raise BadData(
+            f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}",
+            f"delete {store.url}/{layout.PENDING}: the next run predicts it again",
+        )

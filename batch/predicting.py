@@ -92,8 +92,10 @@ class _Tally:
             return ""
         first = min(self.rejects, key=lambda reject: reject.row)
         where = f"record {first.row}" + (f", column {first.column!r}" if first.column else "")
-        return (f"{rejected} of {self.records} records are rejects, allowed are {allowed}; "
-                f"the first: {where}: {first.reason}")
+        return (
+            f"{rejected} of {self.records} records are rejects, allowed are {allowed}; "
+            f"the first: {where}: {first.reason}"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,17 +127,18 @@ class _SliceRun:
         try:
             with ExitStack() as stack:
                 part = PartWriter(stack, self._tools.output, layout.part_path(run_id, number))
-                rejects = PartWriter(stack, self._tools.output,
-                                     layout.rejects_path(run_id, number))
+                rejects = PartWriter(stack, self._tools.output, layout.rejects_path(run_id, number))
                 found = self._read_alone(part) if self._alone else self._read_together(part)
-                results = [item if isinstance(item, InputResult) else self._result(item)
-                           for item in found]
-                taken = [item for item in found
-                         if isinstance(item, _Tally) and not item.unreadable]
+                results = [
+                    item if isinstance(item, InputResult) else self._result(item) for item in found
+                ]
+                taken = [item for item in found if isinstance(item, _Tally) and not item.unreadable]
                 for tally in taken:
                     rejects.write(_reject_table(tally))
-                files = (self._finish(part, [t for t in taken if self._predicted[t.planned.path]]),
-                         self._finish(rejects, [t for t in taken if t.rejects]))
+                files = (
+                    self._finish(part, [t for t in taken if self._predicted[t.planned.path]]),
+                    self._finish(rejects, [t for t in taken if t.rejects]),
+                )
         except _LEFT_OUT as error:
             if not self._alone:
                 raise
@@ -248,17 +251,27 @@ class _SliceRun:
         path = tally.planned.path
         if tally.unreadable:
             return InputResult(path=path, outcome="unreadable", reason=tally.unreadable)
-        return InputResult(path=path, outcome="taken", digest=tally.digest, records=tally.records,
-                           predicted=self._predicted[path], rejected=len(tally.rejects))
+        return InputResult(
+            path=path,
+            outcome="taken",
+            digest=tally.digest,
+            records=tally.records,
+            predicted=self._predicted[path],
+            rejected=len(tally.rejects),
+        )
 
     def _finish(self, writer: PartWriter, tallies: list[_Tally]) -> PartFile | None:
         moments = [tally.planned.as_of for tally in tallies]
         if not moments:
             return None
         recipe = self._tools.recipe
-        return writer.finish(as_of=(min(moments), max(moments)), run_id=self._tools.run_id,
-                             recipe=recipe.digest(), model_sha256=recipe.model_sha256,
-                             inputs=len(moments))
+        return writer.finish(
+            as_of=(min(moments), max(moments)),
+            run_id=self._tools.run_id,
+            recipe=recipe.digest(),
+            model_sha256=recipe.model_sha256,
+            inputs=len(moments),
+        )
 
     def _receipt(
         self,
@@ -287,18 +300,17 @@ class _SliceRun:
             self._seconds[stage] += time.perf_counter() - start
 
 
-def side_by_side(
-    records: pa.Table, carried: Sequence[str], predictions: pa.Table
-) -> pa.Table:
+def side_by_side(records: pa.Table, carried: Sequence[str], predictions: pa.Table) -> pa.Table:
     """The columns of a part, in their order: carried ones, predictions, where each came from.
 
     Raises `DoesNotFit` for a prediction named like one of the others.
     """
     doubled = {*carried, *OUR_COLUMNS} & {*predictions.column_names}
     if doubled:
-        raise DoesNotFit(f"{', '.join(sorted(doubled))}: a prediction and a carried column have "
-                         "one name", "rename the input column, or the prediction in a postprocess "
-                         "hook")
+        raise DoesNotFit(
+            f"{', '.join(sorted(doubled))}: a prediction and a carried column have one name",
+            "rename the input column, or the prediction in a postprocess hook",
+        )
     columns = {name: records[name] for name in carried}
     columns |= {name: predictions[name] for name in predictions.column_names}
     columns |= {name: records[name] for name in OUR_COLUMNS}

@@ -50,9 +50,7 @@ def preview(job: Job) -> Preview:
     if job.settings.output.mode == "replace":
         found = replacement(job, live, found, recipe)
     slices, done = _slices(job, store, live, found, recipe)
-    replaces = job.settings.output.mode == "replace"
-    again = {planned.path for planned in found.todo}
-    outdated = 0 if replaces else live.ledger.outdated(recipe.digest(), again)
+    outdated = _outdated(job, live, found, recipe.digest())
     return Preview(live.version, found, slices, done, outdated, tuple(notes))
 
 
@@ -81,3 +79,11 @@ def _slices(job: Job, store: Store, live: Live, found: Survey, recipe: Recipe) -
     pending = read_pending(store, live.ledger, kind="run", job=job.name)
     work = adopt(pending, found.todo, recipe=recipe.digest(), new_run_id="preview")
     return len(work.slices), len(work.done)
+
+
+def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:
+    if job.settings.output.mode == "replace":
+        return 0
+    again = {planned.path for planned in found.todo}
+    earlier = live.ledger.recipes().items()
+    return sum(other != recipe for path, other in earlier if path not in again)

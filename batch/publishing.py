@@ -79,8 +79,10 @@ def read_live(store: Store) -> Live:
     """
     manifest = newest_manifest(store)
     segments = manifest.ledger if manifest else ()
-    return Live(manifest, Ledger.from_segments(
-        (segment.path, _read_segment(store, segment)) for segment in segments))
+    return Live(
+        manifest,
+        Ledger.from_segments((segment.path, _read_segment(store, segment)) for segment in segments),
+    )
 
 
 def newest_manifest(store: Store) -> Manifest | None:
@@ -138,8 +140,10 @@ def publish(
         if draft.run_id in live.ledger.run_ids():
             log.info("another host finished run %s", draft.run_id)
             return live.manifest
-    raise TryAgain(f"{store.url}: lost the race for the next version {TRIES} times",
-                   "run again: what was predicted is kept and adopted")
+    raise TryAgain(
+        f"{store.url}: lost the race for the next version {TRIES} times",
+        "run again: what was predicted is kept and adopted",
+    )
 
 
 def move_pointer(store: Store, manifest: Manifest) -> None:
@@ -153,8 +157,9 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
             if current and current[0].version >= manifest.version:
                 break
             try:
-                store.replace(layout.POINTER, encode(manifest),
-                              token=current[1] if current else None)
+                store.replace(
+                    layout.POINTER, encode(manifest), token=current[1] if current else None
+                )
             except Changed:
                 continue
         # Somebody may have committed the next number and died before moving the pointer.
@@ -198,9 +203,7 @@ def union_columns(known: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[C
     return tuple(Column(name=name, type=kind) for name, kind in types.items())
 
 
-def _commit(
-    store: Store, job: Job, live: Live, draft: Draft, *, now: datetime
-) -> Manifest | None:
+def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) -> Manifest | None:
     """Write the ledger segment and the manifest; None when the number was taken."""
     commit_id = layout.new_commit_id()
     segments = live.manifest.ledger if live.manifest else ()
@@ -259,9 +262,15 @@ def _manifest(
 def _totals(live: Live, draft: Draft) -> Counts:
     """What the version holds: what was there, less the entries replaced, plus the new ones."""
     before = live.manifest.totals if live.manifest and not draft.whole_ledger else Counts()
-    replaced = [] if draft.whole_ledger else [
-        entry for entry in map(live.ledger.get, (entry.path for entry in draft.entries)) if entry
-    ]
+    replaced = (
+        []
+        if draft.whole_ledger
+        else [
+            entry
+            for entry in map(live.ledger.get, (entry.path for entry in draft.entries))
+            if entry
+        ]
+    )
     counts = {
         name: getattr(before, name)
         + sum(getattr(entry, name) for entry in draft.entries)
@@ -275,9 +284,7 @@ def _totals(live: Live, draft: Draft) -> Counts:
     )
 
 
-def _write_segment(
-    store: Store, commit_id: str, entries: tuple[LedgerEntry, ...]
-) -> LedgerFile:
+def _write_segment(store: Store, commit_id: str, entries: tuple[LedgerEntry, ...]) -> LedgerFile:
     path, data = layout.ledger_path(commit_id), encode_segment(entries)
     store.create(path, data)
     return LedgerFile(path=path, sha256=hashlib.sha256(data).hexdigest(), inputs=len(entries))
@@ -286,8 +293,10 @@ def _write_segment(
 def _read_segment(store: Store, segment: LedgerFile) -> bytes:
     data = _require(store.read(segment.path)).data
     if hashlib.sha256(data).hexdigest() != segment.sha256:
-        raise BadData(f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
-                      "restore the file from a backup; nothing was changed")
+        raise BadData(
+            f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
+            "restore the file from a backup; nothing was changed",
+        )
     return data
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch import layout
 from batch.casting import cast_text
@@ -37,7 +37,7 @@ class Target:
         return self.job.name if self.job else self.store.url
 
 
-class Status(Document):
+class Status(Document, frozen=True):
     """How a job is doing; times in UTC, ages in seconds.
 
     `todo` and `waiting` count inputs (null where no job file tells where they are), `outdated`
@@ -91,7 +91,8 @@ def read_status(target: Target, *, now: datetime) -> Status:
         age=(now - manifest.published_at).total_seconds() if manifest else None,
         is_stale=bool(manifest and manifest.stale_after and now > manifest.stale_after),
         paused=f"by {manifest.paused.by}: {manifest.paused.reason}"
-        if manifest and manifest.paused else None,
+        if manifest and manifest.paused
+        else None,
         totals=manifest.totals if manifest else Counts(),
         model=manifest.model.sha256 if manifest else None,
         outdated=_outdated(live) if live else 0,
@@ -121,8 +122,10 @@ def require_published(target: Target) -> Manifest:
     """The live version. Raises `NoInput` before the first one."""
     manifest = newest_manifest(target.store)
     if manifest is None:
-        raise NoInput(f"{target.store.url}: nothing is published yet",
-                      f"batch-predict run {target.job.folder if target.job else 'JOB'}")
+        raise NoInput(
+            f"{target.store.url}: nothing is published yet",
+            f"batch-predict run {target.job.folder if target.job else 'JOB'}",
+        )
     return manifest
 
 
@@ -145,11 +148,14 @@ def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[di
     import pyarrow.compute as pc
 
     if len(key) != len(manifest.key):
-        raise BadUsage(f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
-                      "give --key once for each key column, in this order")
-    rows = []
+        raise BadUsage(
+            f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
+            "give --key once for each key column, in this order",
+        )
+    rows: list[dict[str, Any]] = []
     for file in manifest.files:
-        for batch in _batches(store, file):
+        for rows_of_part in _batches(store, file):
+            batch = rows_of_part
             for name, text in zip(manifest.key, key, strict=True):
                 wanted = _typed(name, text, batch.schema.field(name).type)
                 batch = batch.filter(pc.equal(batch.column(name), wanted))

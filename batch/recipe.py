@@ -19,7 +19,7 @@ from batch.sidecar import Sidecar
 MAJOR_VERSION = __version__.partition(".")[0]
 
 
-class TextOptions(Document):
+class TextOptions(Document, frozen=True):
     """How the text of an input becomes values; `names` None: the first line names the columns."""
 
     delimiter: str
@@ -29,7 +29,7 @@ class TextOptions(Document):
     null_values: tuple[str, ...]
 
 
-class Recipe(Document):
+class Recipe(Document, frozen=True):
     """Two inputs predicted by one recipe were predicted in the same way.
 
     `inputs` are the raw columns that the preprocess hook or the model reads (None: the model's
@@ -68,8 +68,14 @@ def compose(
     postprocess = _one_hook("postprocess", model.postprocess, sidecar and sidecar.postprocess)
     features = model.features or (sidecar.features if sidecar else None)
     inputs = _inputs(job, sidecar, features, preprocess)
-    names = dict.fromkeys([*source.key, *job.settings.output.passthrough, *(inputs or ()),
-                           *(source.columns if inputs is None else ())])
+    names = dict.fromkeys(
+        [
+            *source.key,
+            *job.settings.output.passthrough,
+            *(inputs or ()),
+            *(source.columns if inputs is None else ()),
+        ]
+    )
     known = {column.name: column for column in sidecar.columns} if sidecar else {}
     hooks = [hook.partition(":")[0] for hook in (preprocess, postprocess) if hook]
     return Recipe(
@@ -77,8 +83,9 @@ def compose(
         model_sha256=model_sha256,
         key=source.key,
         passthrough=job.settings.output.passthrough,
-        columns=tuple(_column(name, job, known.get(name), pinned.get(name), inputs)
-                      for name in names),
+        columns=tuple(
+            _column(name, job, known.get(name), pinned.get(name), inputs) for name in names
+        ),
         inputs=inputs,
         features=features,
         methods=model.methods,
@@ -97,8 +104,10 @@ def compose(
 
 def _one_hook(kind: str, of_job: str | None, of_sidecar: str | None) -> str | None:
     if of_job and of_sidecar and of_job != of_sidecar:
-        raise DoesNotFit(f"model.{kind}: found {of_job!r}, the model was saved with {of_sidecar!r}",
-                         f"remove model.{kind} from the job file, or save the model again")
+        raise DoesNotFit(
+            f"model.{kind}: found {of_job!r}, the model was saved with {of_sidecar!r}",
+            f"remove model.{kind} from the job file, or save the model again",
+        )
     return of_job or of_sidecar
 
 
@@ -110,8 +119,10 @@ def _inputs(
         return tuple(column.name for column in sidecar.columns)
     if hook:
         if not job.settings.input.columns:
-            raise DoesNotFit(f"{job.file}: nothing says which columns the preprocess hook reads",
-                             "list them under [input.columns], or save the model with save_model")
+            raise DoesNotFit(
+                f"{job.file}: nothing says which columns the preprocess hook reads",
+                "list them under [input.columns], or save the model with save_model",
+            )
         return tuple(job.settings.input.columns)
     return (features,) if isinstance(features, str) else features
 
@@ -131,8 +142,10 @@ def _column(
     column_type = said.type if said else base.type if base else carried
     categories = known.categories if known and column_type == "category" else None
     if column_type == "category" and not categories:
-        raise DoesNotFit(f"input.columns.{name}: a category needs the categories of training",
-                         "save the model with save_model, or use type string")
+        raise DoesNotFit(
+            f"input.columns.{name}: a category needs the categories of training",
+            "save the model with save_model, or use type string",
+        )
     return InputColumn(
         name=name,
         type=column_type,

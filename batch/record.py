@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from batch.manifest import Counts, Document, Unreadable
 
 
-class RunRecord(Document):
+class RunRecord(Document, frozen=True):
     """One execution, of whatever outcome."""
 
     run_id: str
@@ -26,10 +28,10 @@ class RunRecord(Document):
     hint: str = ""
     unreadable: tuple[Unreadable, ...] = ()
     waiting: int = 0
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Heartbeat(Document):
+class Heartbeat(Document, frozen=True):
     """When the last run of any outcome ended; advisory, for monitoring."""
 
     at: datetime

@@ -54,7 +54,7 @@ class Outcome:
     hint: str = ""
     run_id: str | None = None
     version: int | None = None
-    added: Counts = Counts()
+    added: Counts = field(default_factory=Counts)
     unreadable: tuple[Unreadable, ...] = ()
     waiting: int = 0
     outdated: int = 0
@@ -101,8 +101,14 @@ def _create_record(store: Store, trace: Trace, outcome: Outcome, now: datetime) 
 
 
 def _beat(store: Store, trace: Trace, outcome: Outcome, now: datetime) -> None:
-    beat = Heartbeat(at=now, host=socket.gethostname(), outcome=outcome.name,
-                     exit_code=outcome.exit_code, version=outcome.version, run_id=trace.run_id)
+    beat = Heartbeat(
+        at=now,
+        host=socket.gethostname(),
+        outcome=outcome.name,
+        exit_code=outcome.exit_code,
+        version=outcome.version,
+        run_id=trace.run_id,
+    )
     try:
         blob = store.read(layout.HEARTBEAT)
     except Missing:

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,32 +41,41 @@ def without_inputs(
     touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)}
     if not touched:
         return Rewritten(manifest.files, manifest.rejects, ())
-    moved = {file.path: _rewrite(store, file, kind, leaving, run_id)
-             for kind, files in (("data", manifest.files), ("rejects", manifest.rejects))
-             for file in files if file.path in touched}
-    staying = [entry for entry in ledger
-               if entry.path not in leaving and touched & {*entry.parts, *entry.rejects}]
+    moved = {
+        file.path: _rewrite(store, file, kind, leaving, run_id)
+        for kind, files in (("data", manifest.files), ("rejects", manifest.rejects))
+        for file in files
+        if file.path in touched
+    }
+    staying = [
+        entry
+        for entry in ledger
+        if entry.path not in leaving and touched & {*entry.parts, *entry.rejects}
+    ]
     return Rewritten(
         files=_exchanged(manifest.files, moved),
         rejects=_exchanged(manifest.rejects, moved),
         entries=tuple(
-            dataclasses.replace(entry, parts=_renamed(entry.parts, moved),
-                                rejects=_renamed(entry.rejects, moved))
+            dataclasses.replace(
+                entry, parts=_renamed(entry.parts, moved), rejects=_renamed(entry.rejects, moved)
+            )
             for entry in staying
         ),
     )
 
 
 def _rewrite(
-    store: Store, file: PartFile, kind: Literal["data", "rejects"] | str,
+    store: Store, file: PartFile, kind: str,
     leaving: Collection[str], run_id: str,
 ) -> PartFile | None:  # fmt: skip
     new_path = layout.part_path if kind == "data" else layout.rejects_path
     gone = pa.array(sorted(leaving), pa.string())
     with store.fetch(file.path) as local, ExitStack() as stack:
         if hash_file(local) != file.sha256:
-            raise BadData(f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
-                          "restore the file from a backup; nothing was changed")
+            raise BadData(
+                f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
+                "restore the file from a backup; nothing was changed",
+            )
         writer = PartWriter(stack, store, new_path(run_id, 0))
         moments, inputs = [], set[str]()
         with pq.ParquetFile(local) as old:
@@ -79,9 +87,13 @@ def _rewrite(
                 moments += [value for value in pc.min_max(kept[AS_OF]).as_py().values() if value]
         if not inputs:
             return None
-        return writer.finish(as_of=(min(moments), max(moments)), run_id=file.run_id,
-                             recipe=file.recipe, model_sha256=file.model_sha256,
-                             inputs=len(inputs))
+        return writer.finish(
+            as_of=(min(moments), max(moments)),
+            run_id=file.run_id,
+            recipe=file.recipe,
+            model_sha256=file.model_sha256,
+            inputs=len(inputs),
+        )
 
 
 def _exchanged(
@@ -92,5 +104,5 @@ def _exchanged(
 
 
 def _renamed(paths: tuple[str, ...], moved: dict[str, PartFile | None]) -> tuple[str, ...]:
-    found = (moved[path] if path in moved else path for path in paths)
+    found = (moved.get(path, path) for path in paths)
     return tuple(item if isinstance(item, str) else item.path for item in found if item)

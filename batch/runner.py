@@ -31,13 +31,18 @@ from batch.working import Progress, Task, predict_all
 _STOPPED = {3: "held", 65: "bad data", 66: "no input", 69: "store down", 75: "try again",
             77: "not permitted", 78: "does not fit"}  # fmt: skip
 
+_OUTDATED_HINT = (
+    "they stay as they were published; to predict them by the present recipe, set output.path to "
+    "a new folder and run again"
+)
+
 
 @dataclass(frozen=True)
 class Options:
     """What the caller of a run decides; `clock` gives the time in UTC."""
 
     accept_older: bool = False
-    progress: Progress = lambda done, slices, records: None
+    progress: Progress = lambda *_: None
     clock: Callable[[], datetime] = utc_now
 
 
@@ -57,8 +62,13 @@ def run(job: Job, options: Options) -> Outcome:
             except BatchError as error:
                 outcome = _stopped(error, trace)
             except Stopped as stop:
-                outcome = Outcome("interrupted", 75, str(stop), "run again: it goes on where it "
-                                  "was", run_id=trace.run_id)
+                outcome = Outcome(
+                    "interrupted",
+                    75,
+                    str(stop),
+                    "run again: it goes on where it was",
+                    run_id=trace.run_id,
+                )
             except BaseException as bug:
                 message = "".join(traceback.format_exception_only(bug)).strip()
                 outcome = Outcome("bug", 1, message, run_id=trace.run_id)
@@ -100,16 +110,19 @@ def _open_output(job: Job, store: Store, options: Options) -> Live:
         remember(store.url, live.manifest)
         if live.manifest.paused:
             by, reason = live.manifest.paused.by, live.manifest.paused.reason
-            raise Held(f"{job.name} is paused by {by}: {reason}",
-                       f"batch-predict unpause {job.name}")
+            raise Held(
+                f"{job.name} is paused by {by}: {reason}", f"batch-predict unpause {job.name}"
+            )
     return live
 
 
 def _replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
     """What a run in `replace` mode predicts: nothing, or all of the present input."""
     if not found.present:
-        raise NoInput(f"{job.pattern.path}: nothing matches any more",
-                      f"version {live.version} stays; put the present input there")
+        raise NoInput(
+            f"{job.pattern.path}: nothing matches any more",
+            f"version {live.version} stays; put the present input there",
+        )
     same_recipe = set(live.ledger.recipes().values()) == {recipe.digest()}
     if found.waiting or (same_recipe and not found.gone and not found.todo):
         return dataclasses.replace(found, todo=())
@@ -131,7 +144,8 @@ def _judge_and_publish(
     from batch.drafting import Finished, draft, unreadable
     from batch.model.published import model_info
 
-    assert trace.run_id and trace.recipe, "the slices were predicted under them"
+    assert trace.run_id is not None, "the slices were predicted under it"
+    assert trace.recipe is not None, "the same"
     replaces = task.job.settings.output.mode == "replace"
     results = [result for receipt in receipts for result in receipt.results]
     usable = [result for result in results if result.outcome in {"taken", "resent"}]
@@ -149,14 +163,20 @@ def _judge_and_publish(
         replaces=replaces,
     )
     with trace.timed("publish"):
-        manifest = publish(store, task.job, live, lambda base: draft(store, base, finished),
-                           clock=options.clock)
+        manifest = publish(
+            store, task.job, live, lambda base: draft(store, base, finished), clock=options.clock
+        )
     clear(store, _run_ids(receipts))
     if manifest is None:
-        return Outcome("superseded", 0, "another run took these inputs in meanwhile",
-                       run_id=trace.run_id, version=live.version)
+        return Outcome(
+            "superseded",
+            0,
+            "another run took these inputs in meanwhile",
+            run_id=trace.run_id,
+            version=live.version,
+        )
     remember(store.url, manifest)
-    return _published(live, manifest, task, receipts, trace)
+    return _published(live, manifest, receipts, trace)
 
 
 def _judge(
@@ -180,22 +200,33 @@ def _judge(
     with suppress(Exists):
         store.create(layout.held_path(run_id), encode(HeldNote(checks=checks)))
     reasons = "; ".join(f"{check.name}: {check.detail}, limit {check.limit:g}" for check in held)
-    raise Held(f"{job.name}: held: {reasons}",
-               "correct the input or the model; or change the limit under [checks] and run again: "
-               "what was predicted is kept and judged by the new limit")
+    raise Held(
+        f"{job.name}: held: {reasons}",
+        "correct the input or the model; or change the limit under [checks] and run again: "
+        "what was predicted is kept and judged by the new limit",
+    )
 
 
 def _published(
-    live: Live, manifest: Manifest, task: Task, receipts: Sequence[Receipt], trace: Trace
+    live: Live, manifest: Manifest, receipts: Sequence[Receipt], trace: Trace
 ) -> Outcome:
     from batch.drafting import unreadable
 
     added, bad = manifest.added, unreadable(receipts)
-    taken = {result.path for receipt in receipts for result in receipt.results
-             if result.outcome == "taken"}
-    outdated = 0 if manifest.mode == "replace" else sum(
-        recipe != trace.recipe
-        for path, recipe in live.ledger.recipes().items() if path not in taken
+    taken = {
+        result.path
+        for receipt in receipts
+        for result in receipt.results
+        if result.outcome == "taken"
+    }
+    outdated = (
+        0
+        if manifest.mode == "replace"
+        else sum(
+            recipe != trace.recipe
+            for path, recipe in live.ledger.recipes().items()
+            if path not in taken
+        )
     )
     message = (
         f"published version {manifest.version}: {added.predicted:,} records of {added.inputs:,} "
@@ -205,37 +236,62 @@ def _published(
     )
     if outdated:
         message += f"; {outdated:,} earlier inputs were predicted by an older recipe"
-    return Outcome("published", 65 if bad else 0, message,
-                   hint=_outdated_hint(outdated) if outdated and not bad else "",
-                   run_id=trace.run_id, version=manifest.version, added=added, unreadable=bad,
-                   waiting=trace.waiting, outdated=outdated)
-
-
-def _outdated_hint(outdated: int) -> str:
-    return ("they stay as they were published; to predict them by the present recipe, set "
-            "output.path to a new folder and run again")
+    return Outcome(
+        "published",
+        65 if bad else 0,
+        message,
+        hint=_OUTDATED_HINT if outdated and not bad else "",
+        run_id=trace.run_id,
+        version=manifest.version,
+        added=added,
+        unreadable=bad,
+        waiting=trace.waiting,
+        outdated=outdated,
+    )
 
 
 def _unpublished(
     live: Live, bad: tuple[Unreadable, ...], results: Sequence[InputResult], trace: Trace
 ) -> Outcome:
     if bad:
-        return Outcome("unreadable", 65, f"nothing published: {len(bad)} of {len(results)} inputs "
-                       "could not be read", "correct them or exclude them (input.exclude)",
-                       run_id=trace.run_id, version=live.version, unreadable=bad)
-    return Outcome("changed", 75, "nothing published: the inputs changed while they were read",
-                   "the next run takes them", run_id=trace.run_id, version=live.version)
+        return Outcome(
+            "unreadable",
+            65,
+            f"nothing published: {len(bad)} of {len(results)} inputs could not be read",
+            "correct them or exclude them (input.exclude)",
+            run_id=trace.run_id,
+            version=live.version,
+            unreadable=bad,
+        )
+    return Outcome(
+        "changed",
+        75,
+        "nothing published: the inputs changed while they were read",
+        "the next run takes them",
+        run_id=trace.run_id,
+        version=live.version,
+    )
 
 
 def _nothing(live: Live, found: Survey) -> Outcome:
     waiting = f"; {len(found.waiting):,} inputs wait" if found.waiting else ""
-    return Outcome("nothing to do", 0, f"nothing to do{waiting}; version {live.version} stays",
-                   version=live.version, waiting=len(found.waiting))
+    return Outcome(
+        "nothing to do",
+        0,
+        f"nothing to do{waiting}; version {live.version} stays",
+        version=live.version,
+        waiting=len(found.waiting),
+    )
 
 
 def _stopped(error: BatchError, trace: Trace) -> Outcome:
-    return Outcome(_STOPPED.get(error.exit_code, "stopped"), error.exit_code, error.message,
-                   error.hint, run_id=trace.run_id)
+    return Outcome(
+        _STOPPED.get(error.exit_code, "stopped"),
+        error.exit_code,
+        error.message,
+        error.hint,
+        run_id=trace.run_id,
+    )
 
 
 def _run_ids(receipts: Sequence[Receipt]) -> set[str]:

@@ -19,14 +19,14 @@ REPLACED_WITHIN_SECONDS = 60
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
 
 
-class GoldenRows(Document):
+class GoldenRows(Document, frozen=True):
     """Raw records of training and the predictions that the model gave for them then."""
 
     records: tuple[dict[str, Scalar], ...]
     predictions: dict[str, tuple[Scalar, ...]]
 
 
-class Sidecar(Document):
+class Sidecar(Document, frozen=True):
     """What `save_model` knew: versions, raw columns, features, reference and golden rows.
 
     `modules` are all modules that the model's classes and functions come from.
@@ -60,14 +60,17 @@ def read_model_file(model_path: Path, *, pin: str | None = None) -> tuple[str, S
     try:
         sha256 = hash_file(model_path)
     except FileNotFoundError:
-        raise NoInput(f"{model_path}: no such model",
-                      "train it and save it there with batch.model.save_model") from None
+        raise NoInput(
+            f"{model_path}: no such model", "train it and save it there with batch.model.save_model"
+        ) from None
     sidecar = _read_sidecar(sidecar_path(model_path))
     if sidecar and sidecar.sha256 != sha256:
         _being_replaced(model_path, sha256, sidecar)
     if pin and pin != sha256:
-        raise DoesNotFit(f"{model_path}: found sha256 {sha256}, the job file pins {pin}",
-                         "put the pinned model back, or change model.sha256 in the job file")
+        raise DoesNotFit(
+            f"{model_path}: found sha256 {sha256}, the job file pins {pin}",
+            "put the pinned model back, or change model.sha256 in the job file",
+        )
     return sha256, sidecar
 
 
@@ -95,8 +98,10 @@ def _read_sidecar(path: Path) -> Sidecar | None:
         return None
     sidecar = decode(data, Sidecar, source=str(path))
     if sidecar.format != SIDECAR_FORMAT:
-        raise DoesNotFit(f"{path}: found format {sidecar.format!r}, expected {SIDECAR_FORMAT!r}",
-                         "save the model again with this version of batch-predict")
+        raise DoesNotFit(
+            f"{path}: found format {sidecar.format!r}, expected {SIDECAR_FORMAT!r}",
+            "save the model again with this version of batch-predict",
+        )
     return sidecar
 
 

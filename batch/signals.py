@@ -23,8 +23,10 @@ def stoppable(timeout: timedelta | None) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _stop)
-              for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    before = {
+        number: signal.signal(number, _stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    }
     signal.setitimer(signal.ITIMER_REAL, timeout.total_seconds() if timeout else 0)
     try:
         yield

@@ -10,7 +10,7 @@ from batch.manifest import CheckResult, Column, Document, Histogram, PartFile
 PLAN_FORMAT = "batch-predict-plan/1"
 
 
-class PlannedInput(Document):
+class PlannedInput(Document, frozen=True):
     """One input that a run will take in, and the ledger entry that the plan saw for it.
 
     `seen` is "" for an input that was never taken in; `seen_digest` is None where even the same
@@ -26,7 +26,7 @@ class PlannedInput(Document):
     seen_digest: str | None = None
 
 
-class Slice(Document):
+class Slice(Document, frozen=True):
     """The unit of parallel work: one input, or many small ones together; becomes one part."""
 
     number: int
@@ -38,7 +38,7 @@ class Slice(Document):
         return sum(planned.size for planned in self.inputs)
 
 
-class Plan(Document):
+class Plan(Document, frozen=True):
     """What a run saw and will do; written before the first slice, never changed."""
 
     format: str
@@ -50,7 +50,7 @@ class Plan(Document):
     slices: tuple[Slice, ...]
 
 
-class InputResult(Document):
+class InputResult(Document, frozen=True):
     """What became of one input of a slice.
 
     taken: its records are in the part or rejected. resent: the content is the one taken in
@@ -67,7 +67,7 @@ class InputResult(Document):
     reason: str = ""
 
 
-class Receipt(Document):
+class Receipt(Document, frozen=True):
     """A slice is done: its files, what became of each input, and its histogram.
 
     `columns` are those of the part; `seconds` tells the time by stage.
@@ -84,7 +84,7 @@ class Receipt(Document):
     seconds: dict[str, float]
 
 
-class HeldNote(Document):
+class HeldNote(Document, frozen=True):
     """Why a run that is done was not published."""
 
     checks: tuple[CheckResult, ...]

@@ -58,7 +58,7 @@ class Trial:
     None if there are none. `seconds` is the wall time by stage.
     """
 
-    job: str
+    job: Job
     input: str
     as_of: datetime
     records: int
@@ -164,7 +164,7 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
         raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "
                       "of it under [input]") from None  # fmt: skip
     return Trial(
-        job=trace.job,
+        job=source.job,
         input=name,
         as_of=source.planned.as_of,
         records=len(rejects) + (predictions.num_rows if predictions is not None else 0),

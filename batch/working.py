@@ -15,7 +15,7 @@ from batch.pending import adopt, read_pending, read_receipt, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, PlannedInput, Plan, Receipt
+from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt
 from batch.store.base import Store
 
 #: Called with slices done, slices in all, and records predicted so far.
@@ -45,16 +45,24 @@ def predict_all(
     pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name)
     work = adopt(pending, task.todo, recipe=recipe, new_run_id=layout.new_run_id(clock()))
     trace.run_id = work.run_id
-    receipts = [read_receipt(store, piece, recipe)
-                for piece in work.slices if piece.receipt in work.done]
+    receipts = [
+        read_receipt(store, piece, recipe) for piece in work.slices if piece.receipt in work.done
+    ]
     left = [piece for piece in work.slices if piece.receipt not in work.done]
     workers = count_workers(task.job.settings.run.workers, left) if left else 0
     progress(len(receipts), len(work.slices), _predicted(receipts))
     if left:
         predict = _ready(store, task, work.run_id, workers, trace)
     if work.plan is None:
-        plan = Plan(format=PLAN_FORMAT, run_id=work.run_id, kind=trace.kind, job=task.job.name,
-                    recipe=recipe, created_at=clock(), slices=work.slices)
+        plan = Plan(
+            format=PLAN_FORMAT,
+            run_id=work.run_id,
+            kind=trace.kind,
+            job=task.job.name,
+            recipe=recipe,
+            created_at=clock(),
+            slices=work.slices,
+        )
         store.create(layout.plan_path(work.run_id), encode(plan))
     if left:
         with trace.timed("predict"):
@@ -73,8 +81,9 @@ def _ready(
     from batch.worker import Assignment, tools_of
 
     with trace.timed("load model"):
-        publish_model(store, task.job.model_path, task.recipe, task.sidecar,
-                      code_folder=task.job.folder)
+        publish_model(
+            store, task.job.model_path, task.recipe, task.sidecar, code_folder=task.job.folder
+        )
         assignment = Assignment(task.job, task.recipe, run_id, workers)
         tools_of(assignment)
     return assignment.predict

@@ -70,8 +70,11 @@ class JobFolder:
         }
         for section, keys in sections.items():
             settings[section] = settings.get(section, {}) | keys
-        lines = [f"{section}.{key} = {_toml(value)}"
-                 for section, keys in settings.items() for key, value in keys.items()]
+        lines = [
+            f"{section}.{key} = {_toml(value)}"
+            for section, keys in settings.items()
+            for key, value in keys.items()
+        ]
         (self.folder / "job.toml").write_text("\n".join(lines))
 
     def add(self, name: str, rows: Sequence[Sequence[object]], header: str = "id,x,y") -> Path:

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.xdist_group("flights")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the demo job with its model, and December laid out."""
     folder = tmp_path_factory.mktemp("flights") / "flight_delays"
-    shutil.copytree(DEMO, folder, ignore=shutil.ignore_patterns("data", "predictions", "model*",
-                                                                "__pycache__"))
+    shutil.copytree(
+        DEMO, folder, ignore=shutil.ignore_patterns("data", "predictions", "model*", "__pycache__")
+    )
     for script in (["train.py"], ["lay_out.py", "--first", "1", "--last", "31"]):
         subprocess.run([sys.executable, *script], cwd=folder, check=True, capture_output=True)
     return folder
@@ -47,7 +48,8 @@ def flights(trained: Path, tmp_path: Path) -> JobFolder:
 def by_pandas(job: JobFolder) -> pd.DataFrame:
     """What people would write instead: read each file, drop what cannot be predicted, predict."""
     spec = importlib.util.spec_from_file_location("plain_features", job.folder / "features.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     features = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(features)
     sys.path.insert(0, str(job.folder))
@@ -72,8 +74,9 @@ def require_equal(job: JobFolder) -> None:
     wanted = by_pandas(job)
     for name in ("_input", "_row", "flight_id", "carrier", "origin", "dest", "prediction"):
         assert (found[name] == wanted[name]).all(), name
-    np.testing.assert_allclose(found["probability_True"], wanted["probability_True"], rtol=1e-12,
-                               atol=0)
+    np.testing.assert_allclose(
+        found["probability_True"], wanted["probability_True"], rtol=1e-12, atol=0
+    )
 
 
 def test_runs_that_follow_each_other_equal_one_pandas_script(flights: JobFolder) -> None:
@@ -82,7 +85,8 @@ def test_runs_that_follow_each_other_equal_one_pandas_script(flights: JobFolder)
     require_equal(flights)
     for day in (15, 16, 17):
         (flights.folder / "later" / f"2013-12-{day}.csv").rename(
-            flights.data / f"2013-12-{day}.csv")
+            flights.data / f"2013-12-{day}.csv"
+        )
         flights.run()
     require_equal(flights)
     corrected = flights.data / "2013-12-03.csv"
@@ -111,5 +115,6 @@ def test_cancelled_flights_are_rejects_that_say_why(flights: JobFolder) -> None:
     manifest = oracle.judge(flights.output)
     rejects = oracle.rows_of(flights.output, manifest, "rejects")
     assert {(row["column"], row["reason"]) for row in rejects} == {
-        ("dep_delay", "null, where none is allowed")}
+        ("dep_delay", "null, where none is allowed")
+    }
     assert manifest["totals"]["rejected"] == len(rejects) > 0

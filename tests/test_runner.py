@@ -86,6 +86,17 @@ def test_the_same_content_again_is_not_predicted(job: JobFolder) -> None:
     assert job.run().name == "nothing to do"
 
 
+def test_a_re_sent_input_may_share_its_part_with_a_changed_one(job: JobFolder) -> None:
+    """Its ledger entry follows it to the part that takes the place of the shared one."""
+    job.add("1.csv", DAY_1)
+    touched = job.add("2.csv", DAY_2)
+    job.run()
+    job.add("1.csv", [("a", 9, 9)])
+    touch(touched)
+    job.run()
+    assert job.judge()["totals"]["records"] == 3
+
+
 def test_an_input_that_disappears_keeps_its_predictions(job: JobFolder) -> None:
     """In append mode the record of what was predicted does not depend on the file."""
     gone = job.add("1.csv", DAY_1)
@@ -110,8 +121,13 @@ def test_header_only_and_empty_inputs_are_taken_in(job: JobFolder) -> None:
     job.add("1.csv", [])
     job.write("2.csv", b"")
     assert job.run().exit_code == 0
-    assert job.judge()["totals"] == {"inputs": 2, "records": 0, "predicted": 0, "rejected": 0,
-                                     "bytes": 0}
+    assert job.judge()["totals"] == {
+        "inputs": 2,
+        "records": 0,
+        "predicted": 0,
+        "rejected": 0,
+        "bytes": 0,
+    }
     assert job.run().name == "nothing to do"
 
 
@@ -151,7 +167,11 @@ def test_bad_records_become_rejects_with_their_place_and_reason(job: JobFolder) 
     manifest = oracle.judge(job.output)
     rejects = oracle.rows_of(job.output, manifest, "rejects")
     assert [(row["_row"], row["column"], row["raw"]) for row in rejects] == [
-        (1, "x", "b,,4"), (2, "id", ",1,1"), (3, "", "d,1"), (4, "y", "e,1,x")]
+        (1, "x", "b,,4"),
+        (2, "id", ",1,1"),
+        (3, "", "d,1"),
+        (4, "y", "e,1,x"),
+    ]
     assert [row["id"] for row in job.rows()] == ["a", "f"]
 
 
@@ -214,9 +234,7 @@ def test_a_model_that_does_not_fit_stops_before_the_first_record(job: JobFolder)
     assert not (job.output / "pending").exists()
 
 
-def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(
-    job: JobFolder, tmp_path: Path
-) -> None:
+def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(job: JobFolder) -> None:
     """They stay as they are, and the run says what to do about them."""
     job.add("1.csv", DAY_1)
     job.run()
@@ -230,7 +248,11 @@ def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(
 
 @pytest.mark.parametrize(
     ("section", "keys"),
-    [("input", {"key": ["x"]}), ("output", {"mode": "replace"}), ("output", {"passthrough": ["y"]})],
+    [
+        ("input", {"key": ["x"]}),
+        ("output", {"mode": "replace"}),
+        ("output", {"passthrough": ["y"]}),
+    ],
 )
 def test_a_job_that_became_another_one_is_refused_or_extends(
     job: JobFolder, section: str, keys: dict[str, object]
@@ -377,9 +399,7 @@ def _counting_hook(job: JobFolder) -> Path:
     return calls
 
 
-def test_a_plan_is_adopted_slice_by_slice(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_is_adopted_slice_by_slice(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed input costs its own slice only, though the plan is a new one."""
     monkeypatch.setattr(planning, "SMALL_BYTES", 0)
     calls = _counting_hook(job)
@@ -406,9 +426,14 @@ def test_a_second_run_on_this_host_leaves_at_once(job: JobFolder) -> None:
         "with output_lock(sys.argv[1], now=datetime.now(UTC)):\n"
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
-    with subprocess.Popen([sys.executable, job.folder / "hold.py", job.output], text=True,
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout and holder.stdout.readline() == "held\n"
+    with subprocess.Popen(
+        [sys.executable, job.folder / "hold.py", job.output],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
         found = job.command("run", str(job.folder))
         holder.communicate()
     assert (found.returncode, found.stdout, found.stderr) == (75, "", "")
@@ -420,8 +445,10 @@ def test_two_hosts_publish_each_record_once(job: JobFolder, tmp_path: Path) -> N
     for number in range(20):
         job.add(f"{number}.csv", [(f"k{number}", number, 1)])
     runs = [
-        subprocess.Popen([sys.executable, "-m", "batch", "run", str(job.folder)],
-                         env=os.environ | {"BATCH_PREDICT_STATE": str(tmp_path / f"host{host}")})
+        subprocess.Popen(
+            [sys.executable, "-m", "batch", "run", str(job.folder)],
+            env=os.environ | {"BATCH_PREDICT_STATE": str(tmp_path / f"host{host}")},
+        )
         for host in range(3)
     ]
     assert {process.wait(60) for process in runs} == {0}
@@ -482,7 +509,8 @@ def test_a_run_over_its_time_stops_and_goes_on_later(job: JobFolder) -> None:
     """Exit 75, and the next run publishes."""
     (job.folder / "hook.py").write_text(
         "import time\ndef slow(frame):\n    time.sleep(30 if len(frame) == 3 else 0)\n"
-        "    return frame\n")
+        "    return frame\n"
+    )
     job.configure(model={"preprocess": "hook:slow"}, run={"timeout": "2s"})
     job.add("1.csv", DAY_1)
     started = time.monotonic()

@@ -1,8 +1,95 @@
-"""x"""
+"""Commands for writing a job file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from batch.initializing import Initialized
+    from batch.validating import Verdict
+
+
 @click.command()
-def init(): ...
+@click.argument("folder")
+@click.option("--model", required=True, metavar="FILE", help="The model that will predict.")
+@click.option("--input", "sample", required=True, metavar="FILE", help="One file of records.")
+@click.option(
+    "--key",
+    required=True,
+    multiple=True,
+    metavar="COLUMN",
+    help="Column by which predictions are looked up; repeat for several.",
+)
+def init(folder: str, model: str, sample: str, key: Sequence[str]) -> None:
+    """Write FOLDER/job.toml for a model and a sample of its input; `run` works at once.
+
+    \b
+    Example:
+      batch-predict init jobs/churn --model churn.joblib --input data/2026-01-31.csv --key id
+    """
+    from batch.initializing import initialize
+
+    _print_initialized(folder, initialize(folder, model=model, sample=sample, key=key))
+
+
 @click.command()
-def schema(): ...
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB…")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def validate(jobs: Sequence[str], as_json: bool) -> None:
+    """Report every mistake of each JOB: its file, its model, and its newest input.
+
+    \b
+    Example:
+      batch-predict validate jobs/*
+    """
+    from batch.cli.output import print_json
+    from batch.validating import validate as validate_job
+
+    verdicts = [validate_job(job) for job in jobs]
+    if as_json:
+        print_json(verdicts)
+    else:
+        _print_verdicts(verdicts)
+    sys.exit(max(verdict.exit_code for verdict in verdicts))
+
+
 @click.command()
-def validate(): ...
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors.
+
+    \b
+    Example:
+      batch-predict schema > job.schema.json
+    """
+    from batch.cli.output import print_json
+    from batch.schema import job_schema
+
+    print_json(job_schema())
+
+
+def _print_initialized(folder: str, made: Initialized) -> None:
+    matches = "1 file matches" if made.matches == 1 else f"{made.matches:,} files match"
+    click.echo(f"wrote {made.file}")
+    click.echo(f"  input.path = {made.pattern!r}: {matches} now")
+    for note in made.notes:
+        click.echo(f"  {note}")
+    click.echo(f"  next: batch-predict try {folder}")
+
+
+def _print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    for verdict in verdicts:
+        count = len(verdict.mistakes)
+        judgement = f"{count} mistake{'' if count == 1 else 's'}" if count else "ok"
+        facts = f" ({', '.join(verdict.facts)})" if verdict.facts and not count else ""
+        click.echo(f"{verdict.job}: {judgement}{facts}")
+        for mistake in verdict.mistakes:
+            click.echo(f"  {mistake.message}")
+            if mistake.hint:
+                click.echo(f"    next: {mistake.hint}")
+        for note in verdict.notes:
+            click.echo(f"  note: {note}")

@@ -30,11 +30,15 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
     """Columns of equal width; numbers to the right."""
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
-    right = [all(isinstance(row[index], int | float) for row in rows) and bool(rows)
-             for index in range(len(header))]
+    right = [
+        all(isinstance(row[index], int | float) for row in rows) and bool(rows)
+        for index in range(len(header))
+    ]
     for line in [list(header), *texts]:
-        cells = [cell.rjust(width) if to_right else cell.ljust(width)
-                 for cell, width, to_right in zip(line, widths, right, strict=True)]
+        cells = [
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ]
         click.echo("  ".join(cells).rstrip())
 
 
@@ -57,13 +61,18 @@ def print_json(value: object) -> None:
 def progress_bar(title: str) -> Iterator[Progress]:
     """A bar on stderr while a person watches, else nothing."""
     if not sys.stderr.isatty():
-        yield lambda done, slices, records: None
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TextColumn("slices, {task.fields[records]:,} records"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("slices, {task.fields[records]:,} records"),
+        TimeElapsedColumn(),
+    )
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task(title, total=None, records=0)
 

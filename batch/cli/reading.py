@@ -34,7 +34,8 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
 
     found = [read_status(find_target(job), now=utc_now()) for job in jobs or _all_jobs()]
     if as_json:
-        return print_json(found)
+        print_json(found)
+        return
     for index, one in enumerate(found):
         if index:
             click.echo()
@@ -57,9 +58,11 @@ def history(job: str, last: int, as_json: bool) -> None:
 
     records = read_history(find_target(job).store)[-last:]
     if as_json:
-        return print_json(records)
+        print_json(records)
+        return
     if not records:
-        return click.echo("No run has done anything yet.")
+        click.echo("No run has done anything yet.")
+        return
     print_table(
         [(f"{record.started_at:%Y-%m-%d %H:%M:%S}", record.outcome, record.exit_code,
           record.version if record.outcome == "published" else None, record.added.inputs,
@@ -98,7 +101,8 @@ def show(job: str, key: Sequence[str], rejects: bool, rows: int, as_json: bool) 
     else:
         found = first_rows(target.store, manifest.rejects if rejects else manifest.files, rows)
     if as_json:
-        return print_json(found)
+        print_json(found)
+        return
     _print_rows(found, "No such key in version" if key else "No rows in version", manifest.version)
 
 
@@ -109,8 +113,9 @@ def _all_jobs() -> list[str]:
 
     found = sorted(str(file.parent) for file in Path("jobs").glob("*/job.toml"))
     if not found:
-        raise NoInput("no JOB given, and there is no jobs/*/job.toml here",
-                      "batch-predict status JOB")
+        raise NoInput(
+            "no JOB given, and there is no jobs/*/job.toml here", "batch-predict status JOB"
+        )
     return found
 
 
@@ -118,7 +123,8 @@ def _print_rows(rows: Sequence[dict[str, object]], nothing: str, version: int) -
     from batch.cli.output import print_table
 
     if not rows:
-        return click.echo(f"{nothing} {version}.")
+        click.echo(f"{nothing} {version}.")
+        return
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_short(row.get(name)) for name in names] for row in rows]
     print_table(cells, names)
@@ -150,8 +156,10 @@ def _facts(status: Status) -> list[tuple[str, str]]:
     live = "nothing is published yet"
     if status.version is not None and status.published_at is not None:
         stale = ", stale" if status.is_stale else ""
-        live = (f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
-                f"({_ago(status.age or 0)}{stale})")
+        live = (
+            f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
+            f"({_ago(status.age or 0)}{stale})"
+        )
     inputs = [] if status.todo is None else [f"{status.todo:,} to predict"]
     inputs += [f"{status.waiting:,} waiting"] if status.waiting else []
     inputs += [f"{len(status.unreadable):,} unreadable"] if status.unreadable else []

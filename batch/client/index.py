@@ -6,6 +6,7 @@ other threads while it grows, and be copied page by page in every forked worker.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from batch.client.arrays import to_arrow, to_numpy
@@ -136,10 +137,12 @@ class KeyIndex:
         if self._type.is_integer:
             integers = to_numpy(self._arrays[0].cast("int64"))[rows]
             return _spread(integers)
-        # In batches, so that other threads get their turn in between.
-        starts = range(0, len(rows), _BATCH_ROWS)
-        batches = [self._hashed(self._keys_at(rows[at : at + _BATCH_ROWS])) for at in starts]
-        return np.concatenate([np.zeros(0, np.uint64), *batches])
+        hashes = np.empty(len(rows), np.uint64)
+        for start in range(0, len(rows), _BATCH_ROWS):
+            batch = slice(start, start + _BATCH_ROWS)
+            hashes[batch] = self._hashed(self._keys_at(rows[batch]))
+            time.sleep(0)  # Other threads need not wait for their turn.
+        return hashes
 
     def _hashed(self, keys: Sequence[Any]) -> np.ndarray:
         """The hash of each key, as `find` computes it for one. May raise OverflowError."""

@@ -72,11 +72,15 @@ class _CsvReader:
             )
             yield self._chunk(nothing, pa.array([], pa.int64()), self.broken)
         broken_number, broken_text = self.last_broken
-        swallowed = (broken_text.count('"') % 2 == 1 if broken_number >= row - 1
-                     else source.ends_inside(last_value))
+        swallowed = (
+            broken_text.count('"') % 2 == 1
+            if broken_number >= row - 1
+            else source.ends_inside(last_value)
+        )
         if source.quotes % 2 and swallowed:
-            raise Unreadable("a quote is opened and never closed: the records after it cannot be "
-                             "told apart")
+            raise Unreadable(
+                "a quote is opened and never closed: the records after it cannot be told apart"
+            )
 
     def _open(self, source: _QuoteCounter) -> Any:
         return pyarrow.csv.open_csv(

@@ -17,9 +17,7 @@ from batch.decoding.streams import open_bytes
 _BOM = b"\xef\xbb\xbf"
 
 
-def decode_jsonl(
-    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
-) -> Iterator[Chunk]:
+def decode_jsonl(path: str, *, columns: Sequence[InputColumn], chunk_rows: int) -> Iterator[Chunk]:
     """The records of a JSON lines file; an absent field is null, unknown fields are ignored."""
     decoder = msgspec.json.Decoder(_record_type(columns))
     try:
@@ -33,8 +31,10 @@ def decode_jsonl(
 
 def _record_type(columns: Sequence[InputColumn]) -> type[msgspec.Struct]:
     # Every field takes any JSON value: the types are judged by `casting`, with the right words.
-    fields = [(f"f{index}", Any, msgspec.field(name=column.name, default=None))
-              for index, column in enumerate(columns)]
+    fields = [
+        (f"f{index}", Any, msgspec.field(name=column.name, default=None))
+        for index, column in enumerate(columns)
+    ]
     return msgspec.defstruct("Record", fields, array_like=False, gc=False)
 
 
@@ -61,11 +61,12 @@ def _chunk(
     rejects: dict[int, Reject] = {}
     records, kept = _decode(lines, decoder, first_row, rejects)
     rows = pa.array([first_row + index for index in kept], pa.int64())
-    values = [[getattr(record, f"f{index}") for record in records]
-              for index in range(len(columns))]
+    values = [[getattr(record, f"f{index}") for record in records] for index in range(len(columns))]
     positions = {column.name: index for index, column in enumerate(columns)}
-    typed = [TypedColumn(column, *cast_values(data, column))
-             for column, data in zip(columns, values, strict=True)]
+    typed = [
+        TypedColumn(column, *cast_values(data, column))
+        for column, data in zip(columns, values, strict=True)
+    ]
     return assemble(
         typed,
         rows,

@@ -48,15 +48,18 @@ def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
             raise Unreadable(f"no column {name!r}; found {', '.join(map(repr, schema.names))}")
         kind = type_of_arrow(schema.field(name).type)
         if kind is None:
-            raise Unreadable(f"column {name!r}: {schema.field(name).type} is not a type that "
-                             "predictions can carry")
+            raise Unreadable(
+                f"column {name!r}: {schema.field(name).type} is not a type that "
+                "predictions can carry"
+            )
         found.append(InputColumn(name=name, type=kind, nullable=True))
     return tuple(found)
 
 
 def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]) -> Chunk:
-    typed = [TypedColumn(column, *cast_arrow(batch.column(column.name), column))
-             for column in columns]
+    typed = [
+        TypedColumn(column, *cast_arrow(batch.column(column.name), column)) for column in columns
+    ]
     rows = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
     return assemble(
         typed,

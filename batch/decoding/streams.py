@@ -46,8 +46,9 @@ def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None
     """Raises `Unreadable` that names the columns an input lacks."""
     missing = [column.name for column in wanted if column.name not in found]
     if missing:
-        raise Unreadable(f"no column {', '.join(map(repr, missing))}; found "
-                         f"{', '.join(map(repr, found))}")
+        raise Unreadable(
+            f"no column {', '.join(map(repr, missing))}; found {', '.join(map(repr, found))}"
+        )
 
 
 class _Recoded(io.RawIOBase):

@@ -94,8 +94,10 @@ def _category(name: str, value: object) -> str | int:
         return value
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
-    raise DoesNotFit(f"column {name!r}: found the category {value!r}, expected text or whole "
-                     "numbers", "turn the categories into text before training")
+    raise DoesNotFit(
+        f"column {name!r}: found the category {value!r}, expected text or whole numbers",
+        "turn the categories into text before training",
+    )
 
 
 def _type_of(name: str, series: pd.Series) -> ColumnType:
@@ -118,9 +120,11 @@ def _type_of(name: str, series: pd.Series) -> ColumnType:
     if found == {date}:
         return "date"
     names = ", ".join(sorted(kind.__name__ for kind in found))
-    raise DoesNotFit(f"column {name!r} of the sample: found values of {names}, expected text, "
-                     "numbers, booleans, dates or timestamps",
-                     "leave it out of the sample, or convert it in the preprocess hook")
+    raise DoesNotFit(
+        f"column {name!r} of the sample: found values of {names}, expected text, "
+        "numbers, booleans, dates or timestamps",
+        "leave it out of the sample, or convert it in the preprocess hook",
+    )
 
 
 def _array(series: pd.Series, column: InputColumn) -> pa.Array:

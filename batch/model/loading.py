@@ -102,9 +102,10 @@ def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
             ) from None
         except Exception as error:
             # Unpickling runs whatever the file says, so anything may come out of it.
-            raise DoesNotFit(f"{path}: not a model that joblib can load: "
-                             f"{type(error).__name__}: {error}",
-                             "save the model again with save_model") from None
+            raise DoesNotFit(
+                f"{path}: not a model that joblib can load: {type(error).__name__}: {error}",
+                "save the model again with save_model",
+            ) from None
 
 
 def _hook(name: str | None) -> Hook | None:
@@ -114,9 +115,10 @@ def _hook(name: str | None) -> Hook | None:
     try:
         hook = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise DoesNotFit(f"hook {name!r}: {error}",
-                         f"put {module}.py with the function {function} into the job folder"
-                         ) from None
+        raise DoesNotFit(
+            f"hook {name!r}: {error}",
+            f"put {module}.py with the function {function} into the job folder",
+        ) from None
     if not callable(hook):
         raise DoesNotFit(f"hook {name!r}: found {type(hook).__name__}, expected a function")
     return hook  # type: ignore[no-any-return]  # A hook's signature shows when it is called.
@@ -130,7 +132,8 @@ def _importing_from(folder: Path) -> Iterator[None]:
     displaced = {
         name: module
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in names and name != "__main__"
+        if name.partition(".")[0] in names
+        and name != "__main__"
         and not _inside(getattr(module, "__file__", None), folder)
     }
     for name in displaced:
@@ -151,8 +154,10 @@ def _inside(file: str | None, folder: Path) -> bool:
 def _require_methods(estimator: Any, recipe: Recipe) -> None:
     missing = [method for method in recipe.methods if not hasattr(estimator, method)]
     if missing:
-        raise DoesNotFit(f"the model ({type(estimator).__name__}) has no {', '.join(missing)}",
-                         "change model.methods in the job file")
+        raise DoesNotFit(
+            f"the model ({type(estimator).__name__}) has no {', '.join(missing)}",
+            "change model.methods in the job file",
+        )
 
 
 def _own_features(estimator: Any) -> tuple[str, ...] | None:
@@ -160,17 +165,18 @@ def _own_features(estimator: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(map(str, names))
 
 
-def _raw_columns(
-    recipe: Recipe, features: tuple[str, ...] | str | None
-) -> tuple[InputColumn, ...]:
+def _raw_columns(recipe: Recipe, features: tuple[str, ...] | str | None) -> tuple[InputColumn, ...]:
     """The columns to read for the model, in order."""
     names = recipe.inputs or ((features,) if isinstance(features, str) else features)
     if names is None:
-        raise DoesNotFit("nothing says which columns the model reads: it was fitted without names",
-                         "set model.features in the job file, or save the model with save_model")
+        raise DoesNotFit(
+            "nothing says which columns the model reads: it was fitted without names",
+            "set model.features in the job file, or save the model with save_model",
+        )
     known = {column.name: column for column in recipe.columns}
-    return tuple(known.get(name) or InputColumn(name=name, type=None, nullable=False)
-                 for name in names)
+    return tuple(
+        known.get(name) or InputColumn(name=name, type=None, nullable=False) for name in names
+    )
 
 
 def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
@@ -178,26 +184,38 @@ def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
     golden = sidecar.golden
     batch, misfits = records_to_batch(golden.records, sidecar.columns)
     if misfits:
-        raise DoesNotFit(f"the sidecar's golden rows do not fit its columns: {misfits}",
-                         "save the model again with save_model")
-    saved_as = Scorer(scorer.estimator, sidecar.columns, sidecar.features, sidecar.methods,
-                      scorer.preprocess, scorer.postprocess)
+        raise DoesNotFit(
+            f"the sidecar's golden rows do not fit its columns: {misfits}",
+            "save the model again with save_model",
+        )
+    saved_as = Scorer(
+        scorer.estimator,
+        sidecar.columns,
+        sidecar.features,
+        sidecar.methods,
+        scorer.preprocess,
+        scorer.postprocess,
+    )
     try:
         found = saved_as.score(batch).to_pydict()
     except DoesNotFit:
         raise
     except Exception as error:
         # A hook or model may raise anything; that it raises at all is what matters here.
-        raise DoesNotFit(f"the model raises on its own golden rows: {type(error).__name__}: "
-                         f"{error}", "train and save it again in this environment") from None
+        raise DoesNotFit(
+            f"the model raises on its own golden rows: {type(error).__name__}: {error}",
+            "train and save it again in this environment",
+        ) from None
     _compare(golden, found)
 
 
 def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
     if found.keys() != golden.predictions.keys():
-        raise DoesNotFit(f"the golden rows give the columns {', '.join(found)}; training gave "
-                         f"{', '.join(golden.predictions)}",
-                         "the hook files changed since training: save the model again")
+        raise DoesNotFit(
+            f"the golden rows give the columns {', '.join(found)}; training gave "
+            f"{', '.join(golden.predictions)}",
+            "the hook files changed since training: save the model again",
+        )
     for name, expected in golden.predictions.items():
         for row, (wanted, got) in enumerate(zip(expected, found[name], strict=True)):
             if not _same(wanted, got):
@@ -210,7 +228,9 @@ def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
 
 def _same(wanted: Any, got: Any) -> bool:
     if isinstance(wanted, bool | str) or not isinstance(got, int | float):
-        return bool(wanted == got) or (wanted is None and isinstance(got, float) and math.isnan(got))
+        return bool(wanted == got) or (
+            wanted is None and isinstance(got, float) and math.isnan(got)
+        )
     if wanted is None:
         return math.isnan(got)
     return math.isclose(float(wanted), got, rel_tol=GOLDEN_RTOL, abs_tol=1e-12)

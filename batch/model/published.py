@@ -30,8 +30,10 @@ def publish_model(
     if sidecar:
         _create(store, f"{info.path}.json", sidecar_path(model_path).read_bytes())
     if code_files(code_folder, [_module(name) for name in recipe.code]) != recipe.code:
-        raise TryAgain(f"{code_folder}: the hook files changed while the run started",
-                       "the next run takes them as they are then")
+        raise TryAgain(
+            f"{code_folder}: the hook files changed while the run started",
+            "the next run takes them as they are then",
+        )
     folder = layout.recipe_folder(recipe.model_sha256, recipe.digest())
     for name in recipe.code:
         _create(store, f"{folder}/{name}", (code_folder / name).read_bytes())
@@ -72,8 +74,10 @@ def load_model(
     with store.fetch(path) as local:
         found = hash_file(local)
         if found != recipe.model_sha256:
-            raise BadData(f"{store.url}/{path}: found sha256 {found}, its name says otherwise",
-                          "delete this damaged copy; the next run makes it again")
+            raise BadData(
+                f"{store.url}/{path}: found sha256 {found}, its name says otherwise",
+                "delete this damaged copy; the next run makes it again",
+            )
         return load_scorer(
             local,
             recipe,
@@ -115,8 +119,10 @@ class PublishedModel:
             return []
         batch, misfits = records_to_batch(records, self._scorer.columns)
         for index, column in sorted(misfits.items()):
-            raise BadData(f"record {index}: column {column!r}: found "
-                          f"{records[index].get(column)!r}, which does not fit")
+            raise BadData(
+                f"record {index}: column {column!r}: found "
+                f"{records[index].get(column)!r}, which does not fit"
+            )
         return list(self._scorer.score(batch).to_pylist())
 
 
@@ -130,8 +136,10 @@ def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
         with store.upload(info.path) as copy:
             copy.write_bytes(model_path.read_bytes())
             if hash_file(copy) != info.sha256:
-                raise TryAgain(f"{model_path}: replaced while the run started",
-                               "the next run takes the new model")
+                raise TryAgain(
+                    f"{model_path}: replaced while the run started",
+                    "the next run takes the new model",
+                )
     except Exists:
         pass  # Another host was quicker; the name is the hash, so the bytes are the same.
 
@@ -154,5 +162,3 @@ def _read_sidecar(store: Store, path: str) -> Sidecar | None:
 
 def _module(file_name: str) -> str:
     return file_name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-

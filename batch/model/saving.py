@@ -67,9 +67,9 @@ def save_model(
         postprocess=postprocess,
     )
     modules = _modules_of(model)
-    reference = reference_histogram(scorer.score_frame(
-        _spread(sample, REFERENCE_ROWS).reset_index(drop=True)
-    ))
+    reference = reference_histogram(
+        scorer.score_frame(_spread(sample, REFERENCE_ROWS).reset_index(drop=True))
+    )
     golden = _golden_rows(scorer, sample)
     _replace(path, lambda temporary: joblib.dump(model, temporary))
     sidecar = Sidecar(
@@ -113,13 +113,17 @@ def _golden_rows(scorer: Scorer, sample: pd.DataFrame) -> GoldenRows:
     batch = to_batch(sample.loc[sorted(positions)], scorer.columns)
     return GoldenRows(
         records=tuple(_plain(record) for record in batch.to_pylist()),
-        predictions={name: tuple(values) for name, values in scorer.score(batch).to_pydict().items()},
+        predictions={
+            name: tuple(values) for name, values in scorer.score(batch).to_pydict().items()
+        },
     )
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Scalar]:
-    return {name: value.isoformat() if hasattr(value, "isoformat") else _no_nan(value)
-            for name, value in record.items()}
+    return {
+        name: value.isoformat() if hasattr(value, "isoformat") else _no_nan(value)
+        for name, value in record.items()
+    }
 
 
 def _no_nan(value: Any) -> Scalar:
@@ -158,8 +162,10 @@ def _modules_of(model: Any) -> tuple[str, ...]:
     try:
         recorder.dump(model)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise DoesNotFit(f"the model cannot be saved: {error}",
-                         "define its functions at the top level of a module: no lambdas") from None
+        raise DoesNotFit(
+            f"the model cannot be saved: {error}",
+            "define its functions at the top level of a module: no lambdas",
+        ) from None
     if "__main__" in recorder.names:
         _refuse_main(recorder.names["__main__"])
     return tuple(sorted(recorder.names))
@@ -192,5 +198,3 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-

@@ -86,8 +86,10 @@ class Scorer:
             found.update(_named(method, answer, getattr(self.estimator, "classes_", None)))
         wrong = {name: len(values) for name, values in found.items() if len(values) != rows}
         if wrong:
-            raise DoesNotFit(f"the model gave {wrong} predictions for {rows} records",
-                             "a text model reads one column: set features = \"NAME\"")
+            raise DoesNotFit(
+                f"the model gave {wrong} predictions for {rows} records",
+                'a text model reads one column: set features = "NAME"',
+            )
         return pd.DataFrame(found)
 
 
@@ -95,15 +97,21 @@ def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise DoesNotFit(f"the {hook} hook returned {type(frame).__name__}, expected a DataFrame")
     if len(frame) != rows or not frame.index.equals(pd.RangeIndex(rows)):
-        raise DoesNotFit(f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
-                         "their order or index; expected the same rows in the same order")
+        raise DoesNotFit(
+            f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
+            "their order or index; expected the same rows in the same order"
+        )
     return frame
 
 
 def _named(method: str, answer: Any, classes: Any) -> Iterator[tuple[str, Any]]:
     """The columns that one method's answer becomes."""
-    prefix = {"predict": "prediction", "predict_proba": "probability",
-              "decision_function": "score", "transform": "component"}[method]
+    prefix = {
+        "predict": "prediction",
+        "predict_proba": "probability",
+        "decision_function": "score",
+        "transform": "component",
+    }[method]
     if isinstance(answer, list):  # A classifier with several outputs: one array for each.
         for output, (array, labels) in enumerate(zip(answer, classes, strict=True)):
             for name, values in _columns(prefix, array, labels):

@@ -18,5 +18,6 @@ def open_store(url: str) -> Store:
         from batch.store.local import LocalStore
 
         return LocalStore(rest or url)
-    raise DoesNotFit(f"{url}: this version reads and writes local folders only",
-                     "give a path on a local disk")
+    raise DoesNotFit(
+        f"{url}: this version reads and writes local folders only", "give a path on a local disk"
+    )

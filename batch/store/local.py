@@ -155,7 +155,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """fsync once; an error aborts, for after it the kernel may call lost pages clean."""
+    """Fsync once; an error aborts, for after it the kernel may call lost pages clean."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -205,12 +205,15 @@ def _naming(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise Missing(f"{path}: does not exist") from None
     except PermissionError as error:
-        raise NotPermitted(f"{error.filename or path}: permission denied",
-                           f"run as a user who may read and write {path.parent}") from None
+        raise NotPermitted(
+            f"{error.filename or path}: permission denied",
+            f"run as a user who may read and write {path.parent}",
+        ) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StoreDown(f"{error.filename or path}: {reason.lower()}",
-                        _NEXT_STEP.get(error.errno or 0, "")) from error
+        raise StoreDown(
+            f"{error.filename or path}: {reason.lower()}", _NEXT_STEP.get(error.errno or 0, "")
+        ) from error
 
 
 _NEXT_STEP = {
