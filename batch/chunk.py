@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: A raw record is kept up to this many characters.
 RAW_CHARACTERS = 10_000
 
+#: A value is shown in a reason up to this many characters.
+SHOWN_CHARACTERS = 80
+
 
 class Unreadable(BadData):
     """An input that yields no trustworthy records: nothing of it is published."""

@@ -83,7 +83,12 @@ def type_of_arrow(found: pa.DataType) -> ColumnType | None:
             "string",
             types.is_string(found) or types.is_large_string(found) or types.is_string_view(found),
         ),
-        ("int64", types.is_integer(found) and found != pa.uint64()),
+        # A decimal without a fraction is how databases export whole numbers, keys among them.
+        (
+            "int64",
+            (types.is_integer(found) and found != pa.uint64())
+            or (types.is_decimal(found) and found.scale <= 0),
+        ),
         ("float64", types.is_floating(found) or types.is_decimal(found)),
         ("bool", types.is_boolean(found)),
         ("date", types.is_date(found)),

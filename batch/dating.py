@@ -93,7 +93,11 @@ def _pattern(path: str, last: _Dated, found: list[_Dated]) -> str:
     taken.sort(key=lambda dated: dated.start)
     text, position = "", 0
     for dated in taken:
-        text += _without_months(path[position : dated.start], last.date) + dated.wildcard
+        # All dates of one name must agree to the second, or the name does not match.
+        agrees = dated.date == last.date
+        same_day = re.sub(r"[^/]+", "*", path[dated.start : dated.end])
+        text += _without_months(path[position : dated.start], last.date)
+        text += dated.wildcard if agrees else same_day
         position = dated.end
     return text + path[position:]
 

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.histogram import merge
-from batch.ledger import LedgerEntry
+from batch.ledger import LedgerEntry, seen_mark
 from batch.logs import log
 from batch.manifest import CheckResult, Counts, Histogram, Kind, ModelInfo, PartFile, Unreadable
-from batch.planning import seen_mark
-from batch.publishing import Draft, Live, union_columns
 from batch.rewriting import Rewritten, without_inputs
 from batch.slices import InputResult, PlannedInput, Receipt
 from batch.store.base import Store
+from batch.version import Draft, Live, union_columns
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from batch.errors import NoInput
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.planning import Survey, survey
-from batch.publishing import Live
 from batch.store import open_store
 from batch.store.base import Changed, Entry, Missing, Store
+from batch.version import Live
 
 
 def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:

@@ -105,6 +105,11 @@ class Ledger:
         return LedgerEntry(**values)
 
 
+def seen_mark(entry: LedgerEntry | None) -> str:
+    """Stands for one ledger entry in a plan; "" for none."""
+    return f"{entry.token}@{entry.run_id}" if entry else ""
+
+
 def encode_segment(entries: Iterable[LedgerEntry]) -> bytes:
     """One ledger segment as Parquet."""
     import pyarrow as pa

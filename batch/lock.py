@@ -93,6 +93,11 @@ def remember(output_url: str, manifest: Manifest) -> None:
     temporary.replace(path)
 
 
+def state_files(output_url: str) -> tuple[Path, Path]:
+    """What this host keeps for an output: its lock, and what it saw there last."""
+    return _state_file(output_url, "lock"), _state_file(output_url, "seen")
+
+
 def _state_file(output_url: str, suffix: str) -> Path:
     name = hashlib.sha256(output_url.encode()).hexdigest()[:16]
     return state_folder() / f"{name}.{suffix}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batch.job import InputSection, Job, compression_of
-from batch.ledger import Ledger, LedgerEntry
+from batch.ledger import Ledger, LedgerEntry, seen_mark
 from batch.slices import PlannedInput
 from batch.store.base import Entry, Listing
 
@@ -92,11 +92,6 @@ def pack(inputs: Iterable[PlannedInput]) -> list[tuple[PlannedInput, ...]]:
         together.append(planned)
         held += planned.size
     return [*groups, tuple(together)] if together else groups
-
-
-def seen_mark(entry: LedgerEntry | None) -> str:
-    """Stands for one ledger entry in a plan; "" for none."""
-    return f"{entry.token}@{entry.run_id}" if entry else ""
 
 
 def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:

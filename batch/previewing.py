@@ -11,12 +11,13 @@ from batch.job import Job
 from batch.lock import require_not_older
 from batch.pending import adopt, read_pending
 from batch.planning import Survey, pack
-from batch.publishing import Live, read_live, require_same_output
+from batch.publishing import read_live, require_same_output
 from batch.recipe import Recipe
 from batch.runner import _recipe as recipe_of
 from batch.runner import _replacement as replacement
 from batch.store import open_store
 from batch.store.base import Store
+from batch.version import Live
 
 
 @dataclass(frozen=True)

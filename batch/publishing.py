@@ -11,7 +11,6 @@ import os
 import pwd
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch import layout
@@ -21,55 +20,16 @@ from batch.ledger import MAX_SEGMENTS, Ledger, LedgerEntry, encode_segment
 from batch.logs import log
 from batch.manifest import (
     FORMAT,
-    CheckResult,
-    Column,
     Counts,
-    Histogram,
-    Kind,
     LedgerFile,
     Manifest,
-    ModelInfo,
-    PartFile,
-    Unreadable,
     decode_manifest,
     encode,
 )
 from batch.store.base import Blob, Changed, Exists, Missing, Store
+from batch.version import Draft, Live
 
 TRIES = 5
-
-
-@dataclass(frozen=True)
-class Live:
-    """The newest version, or none, and all that has been taken in."""
-
-    manifest: Manifest | None
-    ledger: Ledger
-
-    @property
-    def version(self) -> int:
-        return self.manifest.version if self.manifest else 0
-
-
-@dataclass(frozen=True)
-class Draft:
-    """What a commit wants the next version to be.
-
-    `entries` are the ledger entries to write; with `whole_ledger` they are all there are.
-    """
-
-    kind: Kind
-    run_id: str
-    files: tuple[PartFile, ...]
-    rejects: tuple[PartFile, ...]
-    entries: tuple[LedgerEntry, ...]
-    whole_ledger: bool
-    columns: tuple[Column, ...]
-    model: ModelInfo
-    added: Counts
-    unreadable: tuple[Unreadable, ...]
-    checks: tuple[CheckResult, ...]
-    histogram: Histogram | None
 
 
 def read_live(store: Store) -> Live:
@@ -188,19 +148,6 @@ def require_same_output(live: Live, job: Job) -> None:
                 f"{wanted!r}",
                 "set output.path to a new folder, or change the job file back",
             )
-
-
-def union_columns(known: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[Column, ...]:
-    """The columns of parts together. Raises `DoesNotFit` for one name with two types."""
-    types = {column.name: column.type for column in known}
-    for column in new:
-        before = types.setdefault(column.name, column.type)
-        if before != column.type:
-            raise DoesNotFit(
-                f"column {column.name!r}: found {column.type}, published before as {before}",
-                "readers rely on the type: rename the column, or set output.path to a new folder",
-            )
-    return tuple(Column(name=name, type=kind) for name, kind in types.items())
 
 
 def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) -> Manifest | None:

@@ -16,10 +16,11 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable, decode
-from batch.publishing import Live, newest_manifest, read_live
+from batch.publishing import newest_manifest, read_live
 from batch.record import Heartbeat, RunRecord
 from batch.store import open_store
 from batch.store.base import Missing, Store
+from batch.version import Live
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,7 +18,7 @@ from batch.logs import utc_now
 from batch.manifest import CheckResult, Manifest, Unreadable, encode
 from batch.pending import clear
 from batch.planning import Survey
-from batch.publishing import Live, move_pointer, publish, read_live, require_same_output
+from batch.publishing import move_pointer, publish, read_live, require_same_output
 from batch.recipe import Recipe, compose
 from batch.reporting import Outcome, Trace, leave_record
 from batch.sidecar import Sidecar, read_model_file
@@ -26,6 +26,7 @@ from batch.signals import Stopped, stoppable
 from batch.slices import HeldNote, InputResult, Receipt
 from batch.store import open_store
 from batch.store.base import Exists, Store
+from batch.version import Live
 from batch.working import Progress, Task, predict_all
 
 _STOPPED = {3: "held", 65: "bad data", 66: "no input", 69: "store down", 75: "try again",

@@ -19,12 +19,13 @@ from batch.job import Job
 from batch.ledger import Ledger
 from batch.logs import utc_now
 from batch.planning import Survey
-from batch.publishing import Live, read_live, require_same_output
+from batch.publishing import read_live, require_same_output
 from batch.recipe import Recipe, compose
 from batch.reporting import Trace
 from batch.sidecar import Sidecar, read_model_file
 from batch.slices import PlannedInput
 from batch.store import open_store
+from batch.version import Live
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +70,13 @@ class Trial:
     @property
     def predicted(self) -> int:
         return self.predictions.num_rows if self.predictions is not None else 0
+
+    @property
+    def first_reject(self) -> str:
+        """Where the first reject stands, and why it is one."""
+        first = self.rejects[0]
+        column = f", column {first.column!r}" if first.column else ""
+        return f"record {first.row}{column}: {first.reason}"
 
 
 def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:

@@ -30,14 +30,16 @@ TRIED_ROWS = 100
 _Found = TypeVar("_Found")
 
 
-class Finding(Document, frozen=True):
+@dataclass(frozen=True)
+class Finding:
     """One thing that is wrong, and what to do about it."""
 
     message: str
     hint: str = ""
 
 
-class Verdict(Document, frozen=True):
+@dataclass(frozen=True)
+class Verdict:
     """What is wrong with a job, what is worth knowing, and what is right.
 
     `exit_code` is that of the worst mistake, 0 if there is none.
@@ -160,11 +162,9 @@ def _judge_trial(trial: Trial, findings: _Findings) -> None:
     if not trial.rejects:
         findings.facts.append(f"predicted {_count(trial.predicted, 'record')} of {trial.input}")
         return
-    first = trial.rejects[0]
-    where = f"record {first.row}" + (f", column {first.column!r}" if first.column else "")
     summary = (
         f"{trial.input}: {len(trial.rejects):,} of {_count(trial.records, 'record')} are rejects, "
-        f"the first: {where}: {first.reason}"
+        f"the first: {trial.first_reject}"
     )
     allowed = trial.job.settings.input.rejects_allowed(trial.records)
     if len(trial.rejects) > allowed or not trial.predicted:

@@ -30,7 +30,9 @@ def open_decoder(
     """
     match input_format:
         case "csv":
-            return functools.partial(decode_csv, columns=columns, key=key, text=text)
+            return functools.partial(
+                decode_csv, columns=columns, key=key, text=text, chunk_rows=chunk_rows
+            )
         case "jsonl":
             return functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
         case "parquet":

@@ -1,4 +1,4 @@
-"""CSV: pyarrow splits the records, every column as bytes; types come from the job alone."""
+"""CSV: pyarrow splits the records, every column as text; types come from the job alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from batch.casting import cast_text
-from batch.chunk import Chunk, Reject, TypedColumn, Unreadable, assemble
+from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Unreadable, assemble
 from batch.columns import InputColumn
 from batch.decoding.streams import BLOCK_BYTES, UNDECODABLE, open_text, plain, require_columns
 from batch.job import KEY_NULLS
@@ -21,31 +21,47 @@ from batch.recipe import TextOptions
 
 
 def decode_csv(
-    path: str, *, columns: Sequence[InputColumn], key: Sequence[str], text: TextOptions
+    path: str,
+    *,
+    columns: Sequence[InputColumn],
+    key: Sequence[str],
+    text: TextOptions,
+    chunk_rows: int,
 ) -> Iterator[Chunk]:
-    """The records of a CSV file in chunks of about `BLOCK_BYTES`.
+    """The records of a CSV file, in chunks of at most `chunk_rows` and of about `BLOCK_BYTES`.
 
     A record with another number of fields than the header is a reject. Blank lines are no
-    records. Raises `Unreadable` for a missing or doubled column and for an unclosed quote.
+    records. Raises `Unreadable` for a missing or doubled column, for a quote that is not closed
+    where its field ends, and for a record longer than `BLOCK_BYTES`.
     """
     try:
-        names = list(text.names) if text.names else _header(path, text)
-        if names:
-            require_columns(names, columns)
-            yield from _CsvReader(names, columns, key, text).read(path)
+        names, is_empty = _begin(path, text)
+        require_columns(names, columns if names else ())
+        if not is_empty:
+            yield from _CsvReader(names, columns, key, text, chunk_rows).read(path)
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
+        if "straddling object" in str(error):
+            raise Unreadable(
+                f"a record is longer than {BLOCK_BYTES} bytes: is a quote opened and never closed?"
+            ) from None
         raise Unreadable(f"not readable as CSV: {error}") from None
 
 
-def _header(path: str, text: TextOptions) -> list[str]:
-    """The names in the first line that is not blank, [] for an empty file."""
+def _begin(path: str, text: TextOptions) -> tuple[list[str], bool]:
+    """The names of the columns ([]: an empty file), and whether no record follows them."""
+    with _open_lines(path, text) as lines:
+        first = next((row for row in csv.reader(lines, delimiter=text.delimiter) if row), [])
+        if text.names:
+            return list(text.names), not first
+        doubled = sorted({name for name in first if first.count(name) > 1})
+        if doubled:
+            raise Unreadable(f"the header names {', '.join(map(repr, doubled))} more than once")
+        return first, not lines.read(1)
+
+
+def _open_lines(path: str, text: TextOptions) -> io.TextIOWrapper:
     stream = io.BufferedReader(open_text(path, text.encoding))
-    lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-    names = next((row for row in csv.reader(lines, delimiter=text.delimiter) if row), [])
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise Unreadable(f"the header names {', '.join(map(repr, doubled))} more than once")
-    return names
+    return io.TextIOWrapper(stream, "utf-8-sig", newline="")
 
 
 @dataclass
@@ -56,31 +72,24 @@ class _CsvReader:
     columns: Sequence[InputColumn]
     key: Sequence[str]
     text: TextOptions
+    chunk_rows: int
     broken: dict[int, Reject] = field(default_factory=dict)
-    last_broken: tuple[int, str] = (-1, "")
+    has_long_fields: bool = False
 
     def read(self, path: str) -> Iterator[Chunk]:
-        source = _QuoteCounter(open_text(path, self.text.encoding))
-        row, last_value = 0, ""
-        for batch in self._open(source):
-            rows, row = _number(row, batch.num_rows, self.broken)
-            last_value = batch.column(batch.num_columns - 1)[-1].as_py() if len(rows) else ""
-            yield self._chunk(batch, rows, self._broken_before(row))
-        if self.broken:
-            nothing = pa.RecordBatch.from_pylist(
-                [], pa.schema([(name, pa.string()) for name in self.names])
-            )
-            yield self._chunk(nothing, pa.array([], pa.int64()), self.broken)
-        broken_number, broken_text = self.last_broken
-        swallowed = (
-            broken_text.count('"') % 2 == 1
-            if broken_number >= row - 1
-            else source.ends_inside(last_value)
-        )
-        if source.quotes % 2 and swallowed:
-            raise Unreadable(
-                "a quote is opened and never closed: the records after it cannot be told apart"
-            )
+        with _QuoteCounter(open_text(path, self.text.encoding)) as source:
+            row = 0
+            for batch in self._open(source):
+                if source.quotes and not self.has_long_fields:
+                    self.has_long_fields = any(map(_spans_lines, batch.columns))
+                rows, row = _number(row, batch.num_rows, self.broken)
+                yield from self._chunks(batch, rows, row)
+            if self.broken:
+                nothing = pa.array([], pa.string())
+                batch = pa.record_batch([nothing] * len(self.names), self.names)
+                yield self._chunk(batch, pa.array([], pa.int64()), self.broken)
+        if source.quotes % 2 or self.has_long_fields:
+            _require_closed_quotes(path, self.text)
 
     def _open(self, source: _QuoteCounter) -> Any:
         return pyarrow.csv.open_csv(
@@ -104,19 +113,25 @@ class _CsvReader:
         number = row.number - (1 if self.text.names else 2)  # Arrow counts the header as row 1.
         reason = f"found {row.actual_columns} fields, expected {row.expected_columns}"
         self.broken[number] = Reject(number, "", reason, plain(row.text))
-        self.last_broken = (number, row.text)
+        self.has_long_fields |= "\n" in row.text or "\r" in row.text
         return "skip"
 
-    def _broken_before(self, row: int) -> dict[int, Reject]:
-        earlier = [number for number in self.broken if number < row]
-        return {number: self.broken.pop(number) for number in earlier}
+    def _chunks(self, batch: pa.RecordBatch, rows: pa.Array, end: int) -> Iterator[Chunk]:
+        """A batch in pieces, each with the broken records before the next one."""
+        for start in range(0, max(batch.num_rows, 1), self.chunk_rows):
+            after = start + self.chunk_rows
+            row = rows[after].as_py() if after < len(rows) else end
+            earlier = [number for number in self.broken if number < row]
+            broken = {number: self.broken.pop(number) for number in earlier}
+            piece = batch.slice(start, self.chunk_rows)
+            yield self._chunk(piece, rows.slice(start, self.chunk_rows), broken)
 
     def _chunk(self, batch: pa.RecordBatch, rows: pa.Array, broken: dict[int, Reject]) -> Chunk:
         return assemble(
             [self._typed(column, batch.column(column.name)) for column in self.columns],
             rows,
             raw=lambda index: _raw(batch, index, self.text.delimiter),
-            shown=lambda name, index: f"'{plain(batch.column(name)[index].as_py())[:80]}'",
+            shown=lambda name, index: _shown(batch.column(name)[index].as_py()),
             rejects=broken,
         )
 
@@ -130,11 +145,10 @@ class _CsvReader:
 
 
 class _QuoteCounter(io.RawIOBase):
-    """Passes bytes through, counts the quotes and remembers the end."""
+    """Passes bytes through and counts the quotes."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._tail = b""
         self.quotes = 0
 
     def readable(self) -> bool:
@@ -143,13 +157,11 @@ class _QuoteCounter(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         block: bytes = self._stream.read(size)
         self.quotes += block.count(b'"')
-        if block:
-            self._tail = self._tail[-BLOCK_BYTES:] + block
         return block
 
-    def ends_inside(self, last_value: str) -> bool:
-        """Whether the last value of the last record began with a quote that was never closed."""
-        return self._tail.endswith(f'"{last_value.replace(chr(34), chr(34) * 2)}'.encode())
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def _number(first: int, count: int, broken: dict[int, Reject]) -> tuple[pa.Array, int]:
@@ -168,9 +180,40 @@ def _number(first: int, count: int, broken: dict[int, Reject]) -> tuple[pa.Array
     return pa.array(numbers, pa.int64()), end
 
 
+def _require_closed_quotes(path: str, text: TextOptions) -> None:
+    """Raises `Unreadable` where a quoted field swallows the end of its line.
+
+    pyarrow reads on to the next quote, or to the end of the file, and makes one record of all
+    that lies between; Python's csv module can tell, so files with such fields are read again.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), BLOCK_BYTES))
+    with _open_lines(path, text) as lines:
+        reader = csv.reader(lines, delimiter=text.delimiter, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                if next(reader, None) is None:
+                    return
+            except csv.Error as error:
+                # Text behind a closing quote does no harm where the field lies on one line.
+                if reader.line_num > line or str(error) == "unexpected end of data":
+                    raise Unreadable(
+                        f"line {line}: a quote is opened and not closed where its field ends: "
+                        "the records after it cannot be told apart"
+                    ) from None
+
+
+def _spans_lines(values: pa.Array) -> bool:
+    return bool(pc.any(pc.match_substring_regex(values, r"[\r\n]")).as_py())
+
+
 def _raw(batch: pa.RecordBatch, index: int, delimiter: str) -> str:
     """The record as CSV again."""
     line = io.StringIO()
     fields = [plain(column[index].as_py()) for column in batch.columns]
     csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(fields)
     return line.getvalue().removesuffix("\n")
+
+
+def _shown(text: str) -> str:
+    return f"'{plain(text)[:SHOWN_CHARACTERS]}'"

@@ -47,7 +47,8 @@ def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None
     missing = [column.name for column in wanted if column.name not in found]
     if missing:
         raise Unreadable(
-            f"no column {', '.join(map(repr, missing))}; found {', '.join(map(repr, found))}"
+            f"no column {', '.join(map(repr, missing))}; "
+            f"found {', '.join(repr(plain(name)) for name in found)}"
         )
 
 
@@ -76,6 +77,10 @@ class _Recoded(io.RawIOBase):
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
     def _recode(self, block: bytes) -> bytes:
         if self._is_utf8 and block.isascii() and not self._decoder.getstate()[0]:
