@@ -86,7 +86,7 @@ def describe(errors: Iterable[Mapping[str, Any]], document: Mapping[str, Any]) -
     for error in errors:
         location, is_branch = _locate(error, document)
         grouped.setdefault(location, []).append(error)
-        if is_branch:
+        if is_branch or error["type"] == "too_short":  # Wrong entries are not counted.
             branches.add(location)
     for location in branches:
         # The branch of a union that came further says it better: [1, "a"] is a list after all.

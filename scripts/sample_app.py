@@ -5,46 +5,38 @@ python scripts/sample_app.py OUTPUT [--port 8000] [--interval 5]
 
 from __future__ import annotations
 
-import argparse
 import sys
-from contextlib import suppress
 from typing import Any
 
-import msgspec
-from flask import Flask, Response, request
+import click
+from flask import Flask, request
 from werkzeug.serving import make_server
 
 from batch.client import Predictions
-from batch.errors import BadData, BatchError
+from batch.errors import BatchError
 
 
-def main() -> None:
+@click.command()
+@click.argument("output")
+@click.option("--port", default=8000, help="0 takes a free one.")
+@click.option("--interval", default=5.0, help="Seconds between two looks for a new version.")
+def main(output: str, port: int, interval: float) -> None:
     """Load predictions and model, then serve until interrupted."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("output", metavar="OUTPUT", help="where the job publishes")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
-    parser.add_argument("--interval", type=float, default=5, help="seconds between two looks")
-    options = parser.parse_args()
     try:
-        predictions = Predictions(options.output)
+        predictions = Predictions(output)
+        predictions.model()
     except BatchError as error:
-        print(f"sample_app: {error}\n{error.hint}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(f"sample_app: {error.message}\n{error.hint}")
     announce(predictions)
-    predictions.start(options.interval, on_change=announce)
-    server = make_server("127.0.0.1", options.port, make_app(predictions), threaded=True)
-    print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
-    with predictions, suppress(KeyboardInterrupt):
-        server.serve_forever()
+    predictions.start(interval, on_change=announce)
+    server = make_server("127.0.0.1", port, make_app(predictions), threaded=True)
+    print(f"listening on http://127.0.0.1:{server.port}/", flush=True)
+    server.serve_forever()
 
 
 def announce(predictions: Predictions) -> None:
-    """Say what is served now, and load its model before somebody waits for it."""
+    """Say what is served now."""
     print(f"serving version {predictions.version}: {predictions.key_count} keys", flush=True)
-    try:
-        predictions.model()
-    except BatchError as error:  # Look-ups need no model.
-        print(f"sample_app: {error}", file=sys.stderr, flush=True)
 
 
 def make_app(predictions: Predictions) -> Flask:
@@ -52,61 +44,34 @@ def make_app(predictions: Predictions) -> Flask:
     app = Flask(__name__)
 
     @app.get("/")
-    def about() -> Response:
-        error = predictions.last_error
-        return answer(
-            version=predictions.version,
-            published_at=predictions.published_at,
-            age_seconds=predictions.age.total_seconds(),
-            stale=predictions.is_stale(),
-            paused=predictions.paused,
-            rows=predictions.key_count,
-            last_error=error and str(error),
-        )
+    def about() -> dict[str, Any]:
+        return {
+            "version": predictions.version,
+            "published_at": predictions.published_at.isoformat(),
+            "age_seconds": round(predictions.age.total_seconds()),
+            "stale": predictions.is_stale(),
+            "keys": predictions.key_count,
+            "last_error": str(predictions.last_error or ""),
+        }
 
-    @app.get("/predictions/<path:text>")
-    def look_up(text: str) -> Response:
-        try:
-            row = predictions.get(parse_key(text, predictions))
-        except (TypeError, ValueError) as error:
-            return answer(400, error=str(error))
-        if row is None:
-            return answer(
-                404,
-                error=f"version {predictions.version} has no prediction for {text!r}",
-                hint="POST the raw record to /predictions: the same model predicts it now",
-            )
-        return answer(**row)
+    @app.get("/predictions/<key>")
+    def look_up(key: str) -> Any:
+        found = predictions.get(key)
+        if found is None:
+            hint = "POST the raw record to /predictions: the same model predicts it now"
+            return {"error": f"no prediction for {key!r}", "hint": hint}, 404
+        return found | {"_as_of": found["_as_of"].isoformat()}
 
     @app.post("/predictions")
-    def predict() -> Response:
-        body = request.get_json(silent=True)
-        records: list[Any] = body if isinstance(body, list) else [body]
-        if not all(isinstance(record, dict) for record in records):
-            return answer(400, error="expected a JSON object, or a list of objects")
-        return answer(predictions=predictions.predict(records))
+    def predict() -> dict[str, Any]:
+        body = request.get_json()
+        return {"predictions": predictions.predict(body if isinstance(body, list) else [body])}
 
     @app.errorhandler(BatchError)
-    def failed(error: BatchError) -> Response:
-        return answer(422 if isinstance(error, BadData) else 503, error=str(error), hint=error.hint)
+    def refused(error: BatchError) -> Any:
+        return {"error": error.message, "hint": error.hint}, 422
 
     return app
-
-
-def parse_key(text: str, predictions: Predictions) -> Any:
-    """The key that a path stands for; several key columns are separated by slashes."""
-    types = {column.name: column.type for column in predictions.manifest.columns}
-    names = predictions.manifest.key
-    key = [
-        int(part) if types[name] == "int64" else part
-        for name, part in zip(names, text.split("/", len(names) - 1), strict=False)
-    ]
-    return key[0] if len(names) == 1 else tuple(key)
-
-
-def answer(status: int = 200, /, **values: Any) -> Response:
-    """JSON, with times in ISO 8601."""
-    return Response(msgspec.json.encode(values) + b"\n", status, mimetype="application/json")
 
 
 if __name__ == "__main__":

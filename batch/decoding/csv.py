@@ -145,17 +145,22 @@ class _CsvReader:
 
 
 class _QuoteCounter(io.RawIOBase):
-    """Passes bytes through and counts the quotes."""
+    """Passes bytes through and counts the quotes. No block but the last ends with CR."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._held = b""
         self.quotes = 0
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(size)
+        block: bytes = self._held + self._stream.read(max(size - len(self._held), -1))
+        self._held = b""
+        if len(block) > 1 and block.endswith(b"\r"):
+            # Arrow drops a LF that begins a block after a CR that ended one, within quotes too.
+            block, self._held = block[:-1], b"\r"
         self.quotes += block.count(b'"')
         return block
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from pathlib import Path
 from batch.errors import BatchError, NotPermitted, StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Missing
 
+_SWAPPING = threading.Lock()
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
@@ -190,7 +192,8 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as lock:
+    # The lock of a file belongs to the process: among its threads another one is needed.
+    with _SWAPPING, path.open("ab") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 
