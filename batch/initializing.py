@@ -56,7 +56,7 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
                          "name another folder, or edit the file and run batch-predict validate")  # fmt: skip
     found_model = _look_at_model(home, model)
     found = read_sample(Path(sample), key=key, read=found_model.reads or ())
-    _require_columns(found, key, "key")
+    _require_columns(found, key, role="the key", hint="its first line must name the columns")
     draft = JobDraft(
         folder=home,
         model=found_model,
@@ -109,7 +109,12 @@ def _features(
     Raises `DoesNotFit` for a sample without the columns that the model reads.
     """
     if model.reads is not None:
-        _require_columns(sample, model.reads, "model")
+        _require_columns(
+            sample,
+            model.reads,
+            role="read by the model",
+            hint="if a function makes it, save the model with save_model(…, preprocess=FUNCTION)",
+        )
         return None
     others = tuple(name for name in sample.columns if name not in key)
     count = getattr(model.estimator, "n_features_in_", None)
@@ -125,20 +130,16 @@ def _features(
     )
 
 
-def _require_columns(sample: Sample, names: Sequence[str], reader: str) -> None:
+def _require_columns(sample: Sample, names: Sequence[str], *, role: str, hint: str) -> None:
     missing = [name for name in names if name not in sample.columns]
     if not missing:
         return
     found = list(sample.columns)
     near = difflib.get_close_matches(missing[0], found, n=1)
     raise DoesNotFit(
-        f"{sample.path}: has no {', '.join(map(repr, missing))}, which the {reader} reads; found "
+        f"{sample.path}: no column {', '.join(map(repr, missing))}, which is {role}; found "
         f"{', '.join(map(repr, found))}",
-        f"did you mean {near[0]!r}?"
-        if near
-        else "if a function makes it, save the model with save_model(…, preprocess=that function)"
-        if reader == "model"
-        else "the first line must name the columns; name one of them with --key",
+        f"did you mean {near[0]!r}?" if near else hint,
     )
 
 

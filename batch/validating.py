@@ -163,7 +163,7 @@ def _judge_trial(trial: Trial, findings: _Findings) -> None:
         findings.facts.append(f"predicted {_count(trial.predicted, 'record')} of {trial.input}")
         return
     summary = (
-        f"{trial.input}: {len(trial.rejects):,} of {_count(trial.records, 'record')} are rejects, "
+        f"{trial.input}: {len(trial.rejects):,} of {trial.records:,} records are rejects, "
         f"the first: {trial.first_reject}"
     )
     allowed = trial.job.settings.input.rejects_allowed(trial.records)

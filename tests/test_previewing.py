@@ -34,7 +34,7 @@ def test_a_dry_run_says_what_is_new_and_writes_nothing(job: JobFolder, state_fol
     job.add("2.csv", ROWS)
     before = contents(job.folder)
     result = dry_run(job)
-    assert "would take in 2 inputs of 32 bytes, in 1 slice; nothing is published" in result.output
+    assert "would take in 2 inputs of 38 bytes, in 1 slice; nothing is published" in result.output
     assert "  new  2 inputs: 1.csv, 2.csv" in result.output
     assert contents(job.folder) == before
     assert not job.output.exists()

@@ -96,15 +96,17 @@ def test_a_trial_stops_after_its_rows(job: JobFolder) -> None:
 
 
 def test_records_of_many_chunks_are_numbered_through(job: JobFolder) -> None:
-    """JSON lines come in chunks of the wanted rows at most; the model raises on one in the second."""
-    job.configure(input={"path": "data/*.jsonl"}, run={"chunk_rows": 2})
-    lines = [{"id": str(number), "x": number, "y": 1} for number in range(6)]
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    job.write("1.jsonl", text.replace('"x": 3', '"x": 1e300').encode())
+    """The model raises on a missing value, in the second chunk; that record is named."""
+    nullable = {"x": {"type": "float64", "nullable": True}}
+    job.configure(input={"path": "data/*.jsonl", "columns": nullable}, run={"chunk_rows": 2})
+    records = [{"id": str(number), "x": number if number != 3 else None, "y": 1}
+               for number in range(6)]  # fmt: skip
+    job.write("1.jsonl", "".join(json.dumps(record) + "\n" for record in records).encode())
     found = trial(job, rows=5)
     assert found.predictions is not None
-    numbers = [*found.predictions["_row"].to_pylist(), *(reject.row for reject in found.rejects)]
-    assert sorted(numbers) == [0, 1, 2, 3, 4]
+    assert found.predictions["_row"].to_pylist() == [0, 1, 2, 4]
+    assert found.first_reject.startswith("record 3: the model raised ValueError: Input X contains")
+    assert json.loads(found.rejects[0].raw) == records[3]
 
 
 def test_a_parquet_input_is_tried_with_its_own_types(job: JobFolder) -> None:

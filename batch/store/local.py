@@ -215,7 +215,7 @@ def _naming(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise StoreDown(
-            f"{error.filename or path}: {reason.lower()}", _NEXT_STEP.get(error.errno or 0, "")
+            f"{path}: {reason.lower()}", _NEXT_STEP.get(error.errno or 0, "")
         ) from error
 
 
