@@ -91,12 +91,14 @@ def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
         raise WrongType(f"column {column.name!r}: found {values.type}, expected {wanted}")
     if pa.types.is_floating(values.type):
         values = _nan_as_null(values)
-    elif found == "string":
-        values = values.cast(pa.string())
+    given = pc.is_valid(values)
+    if found == "string":
+        # By way of bytes: only that cast looks whether they are text.
+        values = _cast_most(values.cast(pa.binary()), pa.string(), lambda part: part.cast("string"))
     is_number = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
     if column.type is None and not is_number:
         column = msgspec.structs.replace(column, type=found)
-    return _judge(pc.is_valid(values), _from_arrow(values, column), column)
+    return _judge(given, _from_arrow(values, column), column)
 
 
 _FITTING = {
@@ -109,13 +111,13 @@ _FITTING = {
 def _judge(given: pa.Array, array: pa.Array, column: InputColumn) -> Cast:
     """Whatever was `given` and is null now does not fit.
 
-    A category that training never saw is null where null is allowed, else it does not fit.
+    Neither does a category that training never saw, unless null is allowed: the model sees null
+    for it then.
     """
     bad = pc.and_(given, pc.is_null(array))
-    if column.type == "category":
+    if column.type == "category" and not column.nullable:
         known = pc.is_in(array, value_set=pa.array(column.categories or (), array.type))
-        if not column.nullable:
-            bad = pc.or_(bad, pc.and_(given, pc.invert(known)))
+        bad = pc.and_(given, pc.invert(known))
         array = pc.if_else(known, array, pa.scalar(None, array.type))
     return array, pc.indices_nonzero(bad).to_pylist()
 

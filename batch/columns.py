@@ -20,7 +20,8 @@ class InputColumn(Document, frozen=True):
     """One column of the records.
 
     A `type` of None means: whatever the Parquet file says. `dtype` is the pandas dtype that the
-    model saw in training, `categories` those of a category, in the order of training.
+    model saw in training, `categories` those of a category, in the order of training, which
+    means something where it is `ordered`.
     """
 
     name: str
@@ -28,6 +29,7 @@ class InputColumn(Document, frozen=True):
     nullable: bool
     dtype: str | None = None
     categories: tuple[str | int, ...] | None = None
+    ordered: bool = False
     format: str | None = None
     timezone: str | None = None
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from batch.dating import dated_patterns
-from batch.errors import BadData, DoesNotFit, NoInput
+from batch.errors import BadData, BadUsage, DoesNotFit, NoInput, NotPermitted
 from batch.inputs import survey_inputs
 from batch.job import Job, JobSettings, Method
 from batch.jobtext import JobDraft, ModelFacts, render
@@ -51,6 +51,8 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
     """
     home = Path(folder).resolve()
     file = home / "job.toml"
+    if home.exists() and not home.is_dir():
+        raise BadUsage(f"{folder}: found a file, expected a folder", "name another folder")
     if file.exists():
         raise DoesNotFit(f"{Path(folder) / 'job.toml'}: exists already; init overwrites nothing",
                          "name another folder, or edit the file and run batch-predict validate")  # fmt: skip
@@ -68,9 +70,7 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
     draft, matches = _with_pattern(draft)
     trial = _try(draft)
     draft = _with_max_rejected(draft, trial)
-    home.mkdir(parents=True, exist_ok=True)
-    with file.open("x", encoding="utf-8") as new:
-        new.write(render(draft))
+    _write(file, render(draft))
     return Initialized(Path(folder) / "job.toml", draft.pattern, matches, _notes(draft, trial))
 
 
@@ -203,6 +203,19 @@ def _with_max_rejected(draft: JobDraft, trial: Trial) -> JobDraft:
     return dataclasses.replace(draft, max_rejected=f"{min(share, 100)}%")
 
 
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except PermissionError as error:
+        raise NotPermitted(f"{error.filename}: permission denied",
+                           "name a folder that you may write") from None  # fmt: skip
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise BadUsage(f"{error.filename}: {reason.lower()}", "name another folder") from None
+
+
 def _notes(draft: JobDraft, trial: Trial) -> tuple[str, ...]:
     notes = [*draft.sample.notes]
     if not draft.model.sidecar and draft.sample.format != "parquet":
@@ -211,6 +224,9 @@ def _notes(draft: JobDraft, trial: Trial) -> tuple[str, ...]:
     if trial.rejects:
         notes.append(f"{len(trial.rejects):,} of {trial.records:,} records of the sample are "
                      f"rejects, the first: {trial.first_reject}")  # fmt: skip
+    age = utc_now().timestamp() - draft.sample.path.stat().st_mtime
+    if age < trial.job.settings.input.min_age.total_seconds():
+        notes.append("the sample has just changed: a run waits until it is 60 s old")
     if "{date" not in draft.pattern:
         notes.append("no date in the sample's name: only this file is an input until input.path "
                      "has * or {date}")  # fmt: skip

@@ -12,7 +12,7 @@ import msgspec
 from batch import __version__
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
-from batch.job import ColumnSection, Job, Method
+from batch.job import ColumnSection, ColumnType, Job, Method
 from batch.manifest import Document
 from batch.sidecar import Sidecar
 
@@ -64,8 +64,10 @@ def compose(
     Raises `DoesNotFit` where the two contradict each other.
     """
     model, source = job.settings.model, job.settings.input
-    preprocess = _one_hook("preprocess", model.preprocess, sidecar and sidecar.preprocess)
-    postprocess = _one_hook("postprocess", model.postprocess, sidecar and sidecar.postprocess)
+    preprocess = _one_hook("preprocess", model.preprocess, sidecar.preprocess if sidecar else None)
+    postprocess = _one_hook(
+        "postprocess", model.postprocess, sidecar.postprocess if sidecar else None
+    )
     features = model.features or (sidecar.features if sidecar else None)
     inputs = _inputs(job, sidecar, features, preprocess)
     names = dict.fromkeys(
@@ -138,7 +140,8 @@ def _column(
     base = known or pinned
     is_text = job.settings.input.resolved_format != "parquet"
     is_read = inputs is None or name in inputs
-    carried = "string" if is_text and (name in job.settings.input.key or not is_read) else None
+    carries = is_text and (name in job.settings.input.key or not is_read)
+    carried: ColumnType | None = "string" if carries else None
     column_type = said.type if said else base.type if base else carried
     categories = known.categories if known and column_type == "category" else None
     if column_type == "category" and not categories:
@@ -152,6 +155,7 @@ def _column(
         nullable=_nullable(name, job, said, known, is_read),
         dtype=known.dtype if known and known.type == column_type else None,
         categories=categories,
+        ordered=bool(known and categories and known.ordered),
         format=said.format if said else None,
         timezone=said.timezone if said else None,
     )

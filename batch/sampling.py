@@ -7,7 +7,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,7 +160,7 @@ def _read_csv(path: Path, key: Sequence[str], read: Collection[str]) -> Sample:
     encoding, notes = _encoding(data, is_whole=is_whole)
     text = data.decode(encoding, errors="ignore").removeprefix("\ufeff")
     delimiter = _delimiter(text, key)
-    names, *rows = _records(text, delimiter)
+    names, *rows = itertools.islice(_records(text, delimiter), SAMPLE_RECORDS + 1)
     if not is_whole and rows:
         rows.pop()  # It may be cut.
     whole_rows = [row for row in rows if len(row) == len(names)]
@@ -197,16 +197,16 @@ def _encoding(data: bytes, *, is_whole: bool) -> tuple[str, tuple[str, ...]]:
 
 def _delimiter(text: str, key: Sequence[str]) -> str:
     """The delimiter by which the header has every key column and the most names."""
-    headers = {delimiter: next(iter(_records(text, delimiter)), []) for delimiter in _DELIMITERS}
+    headers = {mark: next(_records(text, mark), []) for mark in _DELIMITERS}
     if not any(headers.values()):
         raise ValueError("it is empty, so it names no columns")
     fitting = [delimiter for delimiter in _DELIMITERS if set(key) <= set(headers[delimiter])]
     return max(fitting or _DELIMITERS, key=lambda delimiter: len(headers[delimiter]))
 
 
-def _records(text: str, delimiter: str) -> list[list[str]]:
+def _records(text: str, delimiter: str) -> Iterator[list[str]]:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    return list(itertools.islice((row for row in lines if row), SAMPLE_RECORDS + 1))
+    return (row for row in lines if row)
 
 
 def _decimal(columns: Iterable[Sequence[str]]) -> str:

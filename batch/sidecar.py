@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 import time
-from datetime import datetime
+from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Sidecar(Document, frozen=True):
 
 
 def sidecar_path(model_path: Path) -> Path:
+    """Where the sidecar of a model file lies: beside it."""
     return model_path.with_name(model_path.name + ".json")
 
 
@@ -78,6 +80,15 @@ def hash_file(path: Path) -> str:
     """The sha256 of a file, as bare hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def as_scalar(value: object) -> Scalar:
+    """A value as JSON can hold it: moments as text, NaN as null, infinities as text."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value  # type: ignore[return-value]  # Arrow's to_pylist gives no other values.
 
 
 def installed_versions() -> dict[str, str]:

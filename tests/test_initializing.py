@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
+from sklearn.compose import make_column_transformer
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from batch.cli import main
-from batch.errors import BadData, BatchError, DoesNotFit, NoInput
+from batch.errors import BadData, BadUsage, BatchError, DoesNotFit, NoInput
 from batch.initializing import Initialized, initialize
 from batch.jobfile import load_job
 from batch.runner import Options, run
@@ -152,17 +153,18 @@ def test_how_the_text_is_written_is_taken_from_the_sample(bare: Place) -> None:
     assert found["columns"] == {"x": "float64", "y": {"type": "int64", "nullable": True}}
 
 
-def test_types_are_those_of_the_values(tmp_path: Path, bare: Place) -> None:
-    """Whole numbers, fractions, and columns that are empty for now; key and the rest need none."""
-    frame = pd.DataFrame({"n": [1, 2, 3], "f": [1.5, 2, 3], "void": [1.0, 2, 3]})
-    model = make_pipeline(StandardScaler(), LogisticRegression())
-    joblib.dump(model.fit(frame, ["u", "v", "u"]), bare.model)
-    text = "id,n,f,void,note\n007,1,1.5,1,x\n008,2,2,1,y\n"
-    bare.init(bare.write("1.csv", text))
-    columns = {"n": "int64", "f": "float64", "void": "int64"}
+def test_types_are_those_of_the_values(bare: Place) -> None:
+    """Whole numbers, fractions, truth and text; the key and what nobody reads need none."""
+    frame = pd.DataFrame({"n": [1, 2, 3], "f": [1.5, 2, 3], "b": [True, False, True],
+                          "s": ["u", "v", "u"]})  # fmt: skip
+    encoder = make_column_transformer((OneHotEncoder(), ["s"]), remainder="passthrough")
+    joblib.dump(
+        make_pipeline(encoder, LogisticRegression()).fit(frame, ["+", "-", "+"]), bare.model
+    )
+    bare.init(bare.write("1.csv", "id,n,f,b,s,note\n007,1,1.5,true,u,x\n008,2,2,false,v,y\n"))
+    columns = {"n": "int64", "f": "float64", "b": "bool", "s": "string"}
     assert bare.document()["input"]["columns"] == columns
     assert [row["id"] for row in bare.published()] == ["007", "008"]
-    assert tmp_path.exists()
 
 
 def test_a_date_becomes_a_pattern_that_matches_the_others(place: Place) -> None:
@@ -288,6 +290,22 @@ def test_what_would_stop_the_first_run_is_said_and_nothing_is_written(
     with pytest.raises(error, match=message):
         place.init(place.write(name, data), [key])
     assert not (place.folder / "job").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(place: Place) -> None:
+    """There is a file where the folder should be."""
+    (place.folder / "job").write_text("a file")
+    with pytest.raises(BadUsage, match="/job: found a file, expected a folder"):
+        place.init(place.write("1.csv", CSV))
+
+
+def test_a_sample_that_has_just_changed_is_noted(place: Place) -> None:
+    """The first run would wait for it."""
+    sample = place.write("1.csv", CSV)
+    sample.write_text(CSV)
+    assert (
+        "the sample has just changed: a run waits until it is 60 s old" in place.init(sample).notes
+    )
 
 
 def test_a_missing_file_is_named(place: Place) -> None:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from batch.columns import InputColumn
 from batch.job import (
     ChecksSection,
     ColumnSection,
@@ -22,6 +24,7 @@ from batch.job import (
     RunSection,
     compression_of,
 )
+from batch.model.frames import to_frame
 
 DOCS = (Path(__file__).parents[1] / "docs" / "job-file.md").read_text(encoding="utf-8")
 SECTIONS = {
@@ -153,6 +156,32 @@ def test_the_docs_list_every_key_with_its_default(heading: str, section: Any) ->
     for name, stated in rows.items():
         default = as_toml(section.model_fields[name])
         assert default in {None, stated}, f"{heading} {name}"
+
+
+ARRAYS: dict[str, pa.Array] = {
+    "string": pa.array(["a", None]),
+    "int64": pa.array([1, None], pa.int64()),
+    "float64": pa.array([1.5, None]),
+    "bool": pa.array([True, None]),
+    "date": pa.array([date(2024, 1, 31), None]),
+    "timestamp": pa.array([datetime(2024, 1, 31, tzinfo=UTC), None], pa.timestamp("us", "UTC")),
+    "category": pa.array(["a", None]),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_the_docs_say_what_a_type_becomes_for_the_model(kind: str) -> None:
+    """Without nulls and with them, where no training said otherwise."""
+    column = InputColumn(name="c", type=kind, nullable=True, categories=("a",))  # type: ignore[arg-type]  # They are the names of the types.
+    documented = re.search(rf"^\| `{kind}` \| .* \| `([^`]*)`[^|]* \| (.*) \|$", DOCS, re.MULTILINE)
+    assert documented, kind
+    whole, with_null = (
+        str(to_frame(pa.RecordBatch.from_arrays([values], ["c"]), [column])["c"].dtype)
+        for values in (ARRAYS[kind].slice(0, 1), ARRAYS[kind])
+    )
+    assert documented[1] == whole
+    assert documented[2].startswith((f"`{with_null}` with", "the same with"))
+    assert with_null == whole or not documented[2].startswith("the same")
 
 
 def documented(heading: str) -> dict[str, str]:

@@ -100,8 +100,7 @@ def test_json_holds_the_same(job: JobFolder) -> None:
     assert document[0]["job"] == str(job.folder)
     assert document[0]["mistakes"] == []
     assert document[0]["notes"] == [
-        "1.csv: 1 of 4 records are rejects, the first: record 3, column 'x': found 'bad', "
-        "expected float64"
+        "1.csv: 1 of 4 records are rejects, the first: record 3, column 'x': found 'bad', expected float64"
     ]
 
 

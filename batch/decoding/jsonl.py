@@ -10,11 +10,13 @@ import msgspec
 import pyarrow as pa
 
 from batch.casting import cast_values
-from batch.chunk import Chunk, Reject, TypedColumn, Unreadable, assemble
+from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Unreadable, assemble
 from batch.columns import InputColumn
 from batch.decoding.streams import open_bytes
 
 _BOM = b"\xef\xbb\xbf"
+#: What a line raises that is no object; RecursionError where it is nested too deep.
+_NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def decode_jsonl(path: str, *, columns: Sequence[InputColumn], chunk_rows: int) -> Iterator[Chunk]:
@@ -40,14 +42,14 @@ def _record_type(columns: Sequence[InputColumn]) -> type[msgspec.Struct]:
 
 def _blocks(path: str, chunk_rows: int) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
-    for line in io.BufferedReader(open_bytes(path), 1 << 20):
-        if not lines:
-            line = line.removeprefix(_BOM)
-        if line.strip():
-            lines.append(line)
-        if len(lines) == chunk_rows:
-            yield lines
-            lines = []
+    with io.BufferedReader(open_bytes(path), 1 << 20) as file:
+        for number, line in enumerate(file):
+            text = line if number else line.removeprefix(_BOM)
+            if text.strip():
+                lines.append(text)
+            if len(lines) == chunk_rows:
+                yield lines
+                lines = []
     if lines:
         yield lines
 
@@ -71,7 +73,7 @@ def _chunk(
         typed,
         rows,
         raw=lambda index: _visible(lines[kept[index]]),
-        shown=lambda name, index: _json(values[positions[name]][index]),
+        shown=lambda name, index: _json(values[positions[name]][index])[:SHOWN_CHARACTERS],
         rejects=rejects,
     )
 
@@ -84,22 +86,19 @@ def _decode(
 ) -> tuple[list[msgspec.Struct], Sequence[int]]:
     """The records, and the positions of their lines."""
     try:
-        return decoder.decode_lines(b"".join(_ended(line) for line in lines)), range(len(lines))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Line by line: `decode_lines` takes two objects on one line, or one on two, for records.
+        return [decoder.decode(line) for line in lines], range(len(lines))
+    except _NO_RECORD:
         pass
     records, kept = [], []
     for index, line in enumerate(lines):
         try:
             records.append(decoder.decode(line))
             kept.append(index)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _NO_RECORD as error:
             row = first_row + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
     return records, kept
-
-
-def _ended(line: bytes) -> bytes:
-    return line if line.endswith(b"\n") else line + b"\n"
 
 
 def _visible(line: bytes) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.casting import WrongType, cast_arrow
-from batch.chunk import Chunk, TypedColumn, Unreadable, assemble
+from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, assemble
 from batch.columns import InputColumn, type_of_arrow
 from batch.decoding.streams import require_columns
 
@@ -21,9 +21,9 @@ def decode_parquet(
     """The records of a Parquet file, the wanted columns only."""
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            require_columns(file.schema_arrow.names, columns)
-            row = 0
             names = [column.name for column in columns]
+            _require_columns(file.schema_arrow, columns)
+            row = 0
             for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
                 yield _chunk(batch, row, columns)
                 row += batch.num_rows
@@ -60,13 +60,30 @@ def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]
     typed = [
         TypedColumn(column, *cast_arrow(batch.column(column.name), column)) for column in columns
     ]
+    names = [column.name for column in columns]
     rows = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
     return assemble(
         typed,
         rows,
-        raw=lambda index: _json(batch.slice(index, 1).to_pylist()[0]),
-        shown=lambda name, index: _json(batch.column(name)[index].as_py()),
+        raw=lambda index: _json({name: _plain(batch.column(name)[index]) for name in names}),
+        shown=lambda name, index: _json(_plain(batch.column(name)[index]))[:SHOWN_CHARACTERS],
     )
+
+
+def _require_columns(schema: pa.Schema, columns: Sequence[InputColumn]) -> None:
+    require_columns(schema.names, columns)
+    names = [column.name for column in columns]
+    doubled = [name for name in names if schema.names.count(name) > 1]
+    if doubled:
+        raise Unreadable(f"the file has {', '.join(map(repr, doubled))} more than once")
+
+
+def _plain(value: pa.Scalar) -> object:
+    """A value as JSON can show it, even one that Python has no type or no text for."""
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):  # Bytes that are no text; a year after 9999.
+        return value.cast(pa.string()).cast(pa.binary()).as_py().decode(errors="backslashreplace")
 
 
 def _json(value: object) -> str:

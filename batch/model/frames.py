@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batch.columns import InputColumn, arrow_type, type_of_arrow
 from batch.errors import DoesNotFit
@@ -22,7 +23,7 @@ _EXTENSIONS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 def to_frame(batch: pa.RecordBatch, columns: Sequence[InputColumn]) -> pd.DataFrame:
     """The columns of a typed batch as the model wants them; one row a record, index from 0.
 
-    Without a dtype from training: string → str, int64 → int64 (float64 with nulls), float64,
+    Without a dtype from training: string → str (object in pandas 2), int64 → int64 (float64 with nulls), float64,
     bool → bool (object with nulls), date → datetime64[us], timestamp → datetime64[us, UTC],
     category → category.
     """
@@ -32,7 +33,11 @@ def to_frame(batch: pa.RecordBatch, columns: Sequence[InputColumn]) -> pd.DataFr
 
 def describe_columns(sample: pd.DataFrame) -> tuple[InputColumn, ...]:
     """What a frame of raw training records says of its columns."""
-    return tuple(_describe(str(name), sample[name]) for name in sample.columns)
+    names = [str(name) for name in sample.columns]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise DoesNotFit(f"the sample has the columns {', '.join(doubled)} more than once")
+    return tuple(_describe(name, sample.iloc[:, position]) for position, name in enumerate(names))
 
 
 def to_batch(frame: pd.DataFrame, columns: Sequence[InputColumn]) -> pa.RecordBatch:
@@ -41,51 +46,86 @@ def to_batch(frame: pd.DataFrame, columns: Sequence[InputColumn]) -> pa.RecordBa
     return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
 
 
-def _series(values: pa.Array, column: InputColumn) -> pd.Series:
+def _series(values: pa.Array, column: InputColumn) -> pd.Series[Any]:
     dtype = column.dtype or ""
+    if dtype.endswith("[pyarrow]"):
+        return _astype(_pandas(values, pd.ArrowDtype), column)
     match column.type or type_of_arrow(values.type):
         case "category":
-            return pd.Series(pd.Categorical(values.to_pandas(), categories=column.categories))
+            return _categories(values, column)
         case "string":
-            series = values.to_pandas()
-            return series.where(series.notna(), np.nan) if values.null_count else series
-        case "date" if dtype == "object":
-            return values.to_pandas()
-        case "date":
-            return _astype(values.cast(pa.timestamp("us")).to_pandas(), dtype)
-        case "timestamp":
-            return _timestamps(values.to_pandas(), dtype)
-        case "int64" | "bool" if dtype[:1] in {"I", "U", "b"} and dtype not in {"bool"}:
-            return _astype(values.to_pandas(types_mapper=_EXTENSIONS.get), dtype)
-        case _ if values.null_count and pa.types.is_boolean(values.type):
-            series = values.to_pandas()
-            return series.where(series.notna(), np.nan)
-        case _ if values.null_count and dtype.startswith(("int", "uint", "bool")):
-            return values.to_pandas()
+            return _texts(_pandas(values), dtype)
+        case "date" | "timestamp":
+            return _moments(values, column)
+        case "int64" | "bool" if dtype.startswith(("I", "U", "boolean")):
+            return _astype(_pandas(values, _EXTENSIONS.get), column)
+        case "bool" if values.null_count or dtype == "object":
+            return _texts(_pandas(values), "object")
+        case "int64" if values.null_count:
+            return _pandas(values)
         case _:
-            return _astype(values.to_pandas(), dtype)
+            return _astype(_pandas(values), column)
 
 
-def _astype(series: pd.Series, dtype: str) -> pd.Series:
-    return series.astype(dtype) if dtype and dtype != "object" else series
+def _pandas(values: pa.Array, types: Callable[[pa.DataType], Any] | None = None) -> pd.Series[Any]:
+    series: pd.Series[Any] = values.to_pandas(types_mapper=types)
+    return series
 
 
-def _timestamps(series: pd.Series, dtype: str) -> pd.Series:
-    if dtype and "," not in dtype:  # Training saw timestamps without a zone.
-        series = series.dt.tz_localize(None)
-    return _astype(series, dtype)
+def _categories(values: pa.Array, column: InputColumn) -> pd.Series[Any]:
+    """A category that training never saw is null."""
+    known = pa.array(column.categories or (), values.type)
+    values = pc.if_else(pc.is_in(values, value_set=known), values, pa.scalar(None, values.type))
+    dtype = pd.CategoricalDtype(known.to_pylist(), ordered=column.ordered)
+    # By way of Int64: a float would lose digits of large categories.
+    return _pandas(values, _EXTENSIONS.get).astype(dtype)
 
 
-def _describe(name: str, series: pd.Series) -> InputColumn:
-    categories = None
+def _texts(series: pd.Series[Any], dtype: str) -> pd.Series[Any]:
+    """Text with NaN for null, as pandas reads it, unless training had an extension type."""
+    if dtype.startswith("string"):
+        return series.astype(pd.StringDtype())
+    series = series.astype(object) if dtype == "object" else series
+    return series.where(series.notna(), np.nan)
+
+
+def _astype(series: pd.Series[Any], column: InputColumn) -> pd.Series[Any]:
+    """The series as training had it. Raises OverflowError for a number that is too large."""
+    dtype: Any = column.dtype
+    if dtype in {None, "object", str(series.dtype)}:
+        return series
+    found: pd.Series[Any] = series.astype(dtype)
+    if pd.api.types.is_integer_dtype(found.dtype) and not (found == series).all():
+        # NumPy would make 44 of 300, and the model would predict for 44.
+        raise OverflowError(
+            f"column {column.name!r}: a number does not fit {dtype}, as in training"
+        )
+    return found
+
+
+def _moments(values: pa.Array, column: InputColumn) -> pd.Series[Any]:
+    if not pa.types.is_date(values.type):
+        series = _pandas(values)
+        if column.dtype and "," not in column.dtype:  # Training saw timestamps without a zone.
+            series = series.dt.tz_localize(None)
+        return _astype(series, column)
+    if column.dtype == "object":
+        return _pandas(values)
+    return _astype(_pandas(values.cast(pa.timestamp("us"))), column)
+
+
+def _describe(name: str, series: pd.Series[Any]) -> InputColumn:
+    categories, ordered = None, False
     if isinstance(series.dtype, pd.CategoricalDtype):
         categories = tuple(_category(name, value) for value in series.dtype.categories)
+        ordered = bool(series.dtype.ordered)
     return InputColumn(
         name=name,
         type=_type_of(name, series),
         nullable=bool(series.isna().any()),
         dtype=str(series.dtype),
         categories=categories,
+        ordered=ordered,
     )
 
 
@@ -100,7 +140,7 @@ def _category(name: str, value: object) -> str | int:
     )
 
 
-def _type_of(name: str, series: pd.Series) -> ColumnType:
+def _type_of(name: str, series: pd.Series[Any]) -> ColumnType:
     kinds = pd.api.types
     if isinstance(series.dtype, pd.CategoricalDtype):
         return "category"
@@ -112,10 +152,10 @@ def _type_of(name: str, series: pd.Series) -> ColumnType:
         return "float64"
     if kinds.is_datetime64_any_dtype(series.dtype):
         return "timestamp"
-    found = {type(value) for value in series.dropna().unique()}
-    if found <= {str}:
+    found = set(map(type, series.dropna()))
+    if all(issubclass(kind, str) for kind in found):
         return "string"
-    if found <= {bool, np.bool_}:
+    if all(issubclass(kind, bool | np.bool_) for kind in found):
         return "bool"
     if found == {date}:
         return "date"
@@ -127,7 +167,7 @@ def _type_of(name: str, series: pd.Series) -> ColumnType:
     )
 
 
-def _array(series: pd.Series, column: InputColumn) -> pa.Array:
+def _array(series: pd.Series[Any], column: InputColumn) -> pa.Array:
     if column.type == "category":
         series = series.astype(object)
     if column.type == "timestamp" and series.dt.tz is None:

@@ -20,7 +20,7 @@ from batch.columns import InputColumn, Scalar
 from batch.errors import DoesNotFit
 from batch.model.scoring import Hook, Scorer
 from batch.recipe import Recipe
-from batch.sidecar import GoldenRows, Sidecar, installed_versions
+from batch.sidecar import GoldenRows, Sidecar, as_scalar, installed_versions
 
 GOLDEN_RTOL = 1e-6
 
@@ -100,7 +100,7 @@ def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
                 "put its classes into a module of the job folder, or install the package, and "
                 "save the model again",
             ) from None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # Unpickling runs whatever the file says, so anything may come out of it.
             raise DoesNotFit(
                 f"{path}: not a model that joblib can load: {type(error).__name__}: {error}",
@@ -182,6 +182,8 @@ def _raw_columns(recipe: Recipe, features: tuple[str, ...] | str | None) -> tupl
 def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
     """The model predicts here what it predicted where it was saved."""
     golden = sidecar.golden
+    if not golden.records:
+        return
     batch, misfits = records_to_batch(golden.records, sidecar.columns)
     if misfits:
         raise DoesNotFit(
@@ -200,7 +202,7 @@ def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
         found = saved_as.score(batch).to_pydict()
     except DoesNotFit:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # A hook or model may raise anything; that it raises at all is what matters here.
         raise DoesNotFit(
             f"the model raises on its own golden rows: {type(error).__name__}: {error}",
@@ -218,7 +220,7 @@ def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
         )
     for name, expected in golden.predictions.items():
         for row, (wanted, got) in enumerate(zip(expected, found[name], strict=True)):
-            if not _same(wanted, got):
+            if not _same(wanted, as_scalar(got)):
                 raise DoesNotFit(
                     f"golden row {row}: {name} is {got!r} here, it was {wanted!r} in training",
                     "the hook files or a library changed since training: train and save the model "
@@ -226,11 +228,7 @@ def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
                 )
 
 
-def _same(wanted: Any, got: Any) -> bool:
-    if isinstance(wanted, bool | str) or not isinstance(got, int | float):
-        return bool(wanted == got) or (
-            wanted is None and isinstance(got, float) and math.isnan(got)
-        )
-    if wanted is None:
-        return math.isnan(got)
-    return math.isclose(float(wanted), got, rel_tol=GOLDEN_RTOL, abs_tol=1e-12)
+def _same(wanted: Scalar, got: Scalar) -> bool:
+    if isinstance(wanted, int | float) and isinstance(got, int | float):
+        return math.isclose(wanted, got, rel_tol=GOLDEN_RTOL, abs_tol=1e-12)
+    return wanted == got

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,10 +146,8 @@ def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
 
 
 def _create(store: Store, path: str, data: bytes) -> None:
-    try:
+    with suppress(Exists):  # The name holds a hash of the content.
         store.create(path, data)
-    except Exists:
-        pass  # The name holds a hash of the content.
 
 
 def _read_sidecar(store: Store, path: str) -> Sidecar | None:

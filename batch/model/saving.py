@@ -8,33 +8,37 @@ import pickle
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
-import pandas as pd
 
 from batch.columns import Scalar
-from batch.errors import DoesNotFit
+from batch.errors import BatchError, DoesNotFit
 from batch.histogram import reference_histogram
 from batch.job import Method
-from batch.manifest import encode
+from batch.manifest import Histogram, encode
 from batch.model.frames import describe_columns, to_batch
 from batch.model.scoring import Hook, Scorer
 from batch.sidecar import (
     SIDECAR_FORMAT,
     GoldenRows,
     Sidecar,
+    as_scalar,
     hash_file,
     installed_versions,
     sidecar_path,
 )
 
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
 GOLDEN_ROWS = 20
 REFERENCE_ROWS = 100_000
 
 
-def save_model(
+def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     model: Any,
     path: str | Path,
     *,
@@ -55,9 +59,9 @@ def save_model(
     does not predict the sample.
     """
     path = Path(path)
-    sample = sample.reset_index(drop=True)
     if sample.empty:
         raise DoesNotFit("the sample has no rows", "pass the raw training records")
+    sample = sample.reset_index(drop=True).rename(columns=str)
     scorer = Scorer(
         estimator=model,
         columns=describe_columns(sample),
@@ -67,10 +71,7 @@ def save_model(
         postprocess=postprocess,
     )
     modules = _modules_of(model)
-    reference = reference_histogram(
-        scorer.score_frame(_spread(sample, REFERENCE_ROWS).reset_index(drop=True))
-    )
-    golden = _golden_rows(scorer, sample)
+    reference, golden = _predictions(scorer, sample)
     _replace(path, lambda temporary: joblib.dump(model, temporary))
     sidecar = Sidecar(
         format=SIDECAR_FORMAT,
@@ -105,31 +106,41 @@ def _methods(model: Any) -> tuple[Method, ...]:
     return ("predict",) if hasattr(model, "predict") else ("transform",)
 
 
+def _predictions(scorer: Scorer, sample: pd.DataFrame) -> tuple[Histogram | None, GoldenRows]:
+    """What the model predicts for its own training records."""
+    spread = _spread(sample, REFERENCE_ROWS).reset_index(drop=True)
+    try:
+        return reference_histogram(scorer.score_frame(spread)), _golden_rows(scorer, sample)
+    except BatchError:
+        raise
+    except Exception as error:
+        # A hook or model may raise anything; the traceback stays for whoever trains it.
+        raise DoesNotFit(
+            f"the model does not predict the sample: {type(error).__name__}: {error}",
+            'pass the raw training records; a text model reads one column: features="NAME"',
+        ) from error
+
+
 def _golden_rows(scorer: Scorer, sample: pd.DataFrame) -> GoldenRows:
     """A few records, with a null of every column that has any, and their predictions."""
-    positions = set(_spread(sample.index.to_frame(), GOLDEN_ROWS).index)
-    nulls = [sample[name].isna() for name in sample.columns]
-    positions |= {int(column.idxmax()) for column in nulls if column.any()}
-    batch = to_batch(sample.loc[sorted(positions)], scorer.columns)
+    # JSON knows no infinite numbers.
+    usable = sample[~sample.isin([np.inf, -np.inf]).any(axis="columns")]
+    positions = {int(position) for position in _spread(usable, GOLDEN_ROWS).index}
+    nulls = [usable[name].isna().to_numpy() for name in usable.columns]
+    positions |= {int(usable.index[int(column.argmax())]) for column in nulls if column.any()}
+    batch = to_batch(usable.loc[sorted(positions)], scorer.columns)
+    if not batch.num_rows:
+        return GoldenRows(records=(), predictions={})
+    found = _plain(scorer.score(batch))
     return GoldenRows(
-        records=tuple(_plain(record) for record in batch.to_pylist()),
-        predictions={
-            name: tuple(values) for name, values in scorer.score(batch).to_pydict().items()
-        },
+        records=tuple(_plain(batch)),
+        predictions={name: tuple(row[name] for row in found) for name in found[0]},
     )
 
 
-def _plain(record: dict[str, Any]) -> dict[str, Scalar]:
-    return {
-        name: value.isoformat() if hasattr(value, "isoformat") else _no_nan(value)
-        for name, value in record.items()
-    }
-
-
-def _no_nan(value: Any) -> Scalar:
-    if isinstance(value, float) and not np.isfinite(value):
-        return None if np.isnan(value) else str(value)
-    return value  # type: ignore[no-any-return]  # Arrow's to_pylist gives plain scalars.
+def _plain(batch: pa.RecordBatch) -> list[dict[str, Scalar]]:
+    records = batch.to_pylist()
+    return [{name: as_scalar(value) for name, value in record.items()} for record in records]
 
 
 def _spread(frame: pd.DataFrame, count: int) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from sklearn.base import BaseEstimator
 
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
@@ -38,9 +39,9 @@ class Scorer:
 
     def use_one_thread(self) -> None:
         """For worker processes: as many of them as cores leave no cores for threads."""
-        parameters = self.estimator.get_params(deep=True)
-        threads = [name for name in parameters if name.split("__")[-1] == "n_jobs"]
-        self.estimator.set_params(**dict.fromkeys(threads, 1))
+        for estimator in _estimators_within(self.estimator):
+            if hasattr(estimator, "n_jobs"):
+                estimator.n_jobs = 1
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One row of predictions for each record, in order.
@@ -93,6 +94,26 @@ class Scorer:
         return pd.DataFrame(found)
 
 
+def _estimators_within(estimator: Any) -> Iterator[Any]:
+    """The estimator and all that it consists of; what was fitted is no parameter."""
+    waiting, seen = [estimator], set[int]()
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        match found:
+            case BaseEstimator():
+                yield found
+                waiting.extend(vars(found).values())
+            case dict():
+                waiting.extend(found.values())
+            case list() | tuple():
+                waiting.extend(found)
+            case np.ndarray() if found.dtype == object:
+                waiting.extend(found.flat)
+
+
 def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise DoesNotFit(f"the {hook} hook returned {type(frame).__name__}, expected a DataFrame")
@@ -101,6 +122,8 @@ def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
             f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
             "their order or index; expected the same rows in the same order"
         )
+    if not frame.columns.is_unique:
+        raise DoesNotFit(f"the {hook} hook returned a column more than once")
     return frame
 
 
@@ -138,7 +161,7 @@ def _to_arrow(predictions: pd.DataFrame) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, [str(name) for name in predictions.columns])
 
 
-def _array(series: pd.Series) -> pa.Array:
+def _array(series: pd.Series[Any]) -> pa.Array:
     array = pa.array(series, from_pandas=True)
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -148,4 +171,6 @@ def _array(series: pd.Series) -> pa.Array:
         array = array.cast(pa.string())
     if pa.types.is_integer(array.type):
         array = array.cast(pa.int64())
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.timestamp("us", "UTC"), safe=False)
     return array
