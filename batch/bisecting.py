@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from batch.chunk import Unreadable
-from batch.errors import BatchError
+from batch.errors import BatchError, DoesNotFit
 
 Score = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -34,60 +34,70 @@ def score_all(batch: pa.RecordBatch, score: Score) -> Scored:
     """
     parts: list[tuple[int, pa.RecordBatch]] = []
     failures: list[tuple[int, str]] = []
-    _search(batch, 0, score, parts, failures)
+    predictions, reason = _try(batch, score)
+    if predictions is not None:
+        parts.append((0, predictions))
+    elif batch.num_rows == 1:
+        failures.append((0, reason))
+    else:
+        if batch.num_rows > _PROBED_ROWS:
+            _require_any(batch, score, reason)
+        _search_halves(batch, 0, score, parts, failures)
     positions = [pa.array(range(first, first + part.num_rows), pa.int64()) for first, part in parts]
     return Scored(
-        predictions=_joined([part for _, part in parts]),
+        predictions=_joined([part for _, part in parts]) if parts else None,
         positions=pa.concat_arrays(positions) if positions else pa.array([], pa.int64()),
         failures=failures,
     )
 
 
-def _search(
+def _search_halves(
     batch: pa.RecordBatch,
     first: int,
     score: Score,
     parts: list[tuple[int, pa.RecordBatch]],
     failures: list[tuple[int, str]],
 ) -> None:
-    try:
-        parts.append((first, score(batch)))
-        return
-    except (BatchError, MemoryError):
-        raise
-    except Exception as error:
-        # A model may raise anything; what it raises on becomes rejects with this reason.
-        reason = f"{type(error).__name__}: {str(error).strip()[:500]}"
-    rows = batch.num_rows
-    if rows == 1:
-        failures.append((first, f"the model raised {reason}"))
-        return
-    if first == 0 and rows > _PROBED_ROWS and not parts:
-        _require_any(batch, score, reason)
-    middle = rows // 2
-    _search(batch.slice(0, middle), first, score, parts, failures)
-    _search(batch.slice(middle), first + middle, score, parts, failures)
+    middle = batch.num_rows // 2
+    for start, half in ((first, batch.slice(0, middle)), (first + middle, batch.slice(middle))):
+        predictions, reason = _try(half, score)
+        if predictions is not None:
+            parts.append((start, predictions))
+        elif half.num_rows == 1:
+            failures.append((start, reason))
+        else:
+            _search_halves(half, start, score, parts, failures)
 
 
 def _require_any(batch: pa.RecordBatch, score: Score, reason: str) -> None:
     """Whether the model predicts any of a few single records, so that a search is worth it."""
     step = (batch.num_rows - 1) / (_PROBES - 1)
-    for probe in range(_PROBES):
-        try:
-            score(batch.slice(round(probe * step), 1))
-            return
-        except (BatchError, MemoryError):
-            raise
-        except Exception:  # noqa: S112  # The reason is that of the whole batch.
-            continue
-    raise Unreadable(f"the model raised on every record tried: {reason}")
+    probes = (batch.slice(round(probe * step), 1) for probe in range(_PROBES))
+    if all(_try(record, score)[0] is None for record in probes):
+        raise Unreadable(f"on every record tried {reason}")
 
 
-def _joined(parts: list[pa.RecordBatch]) -> pa.Table | None:
-    return (
-        pa.concat_tables(
-            [pa.Table.from_batches([part]) for part in parts], promote_options="default"
-        )
-        if parts
-        else None
+def _try(batch: pa.RecordBatch, score: Score) -> tuple[pa.RecordBatch | None, str]:
+    """The predictions, or None and why there are none."""
+    try:
+        return score(batch), ""
+    except (BatchError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        # A model may raise anything; what it raises on becomes rejects with this reason.
+        return None, f"the model raised {type(error).__name__}: {str(error).strip()[:500]}"
+
+
+def _joined(parts: list[pa.RecordBatch]) -> pa.Table:
+    schemas = {tuple(part.schema.names) for part in parts}
+    try:
+        if len(schemas) == 1:
+            tables = [pa.Table.from_batches([part]) for part in parts]
+            return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:
+        pass
+    raise DoesNotFit(
+        f"the model gave {' and '.join(sorted({str(part.schema) for part in parts}))} for records "
+        "of one input",
+        "the hooks and the model must give the same columns and types for every record",
     )

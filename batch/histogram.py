@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch.manifest import Histogram
 
@@ -88,11 +88,12 @@ def _main_column(predictions: pa.RecordBatch) -> str | None:
     return probabilities[-1] if probabilities else next(iter(numbers), None)
 
 
-def _finite(values: pa.Array) -> np.ndarray:
+def _finite(values: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
     import numpy as np
 
     numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=float)
-    return numbers[np.isfinite(numbers)]
+    finite: np.ndarray[Any, np.dtype[np.float64]] = numbers[np.isfinite(numbers)]
+    return finite
 
 
 def _unit_edges() -> tuple[float, ...]:

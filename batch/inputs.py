@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batch.chunk import Unreadable
-from batch.columns import InputColumn
-from batch.digest import digest_file
 from batch.errors import NoInput
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.planning import Survey, survey
 from batch.store import open_store
-from batch.store.base import Changed, Entry, Missing, Store
-from batch.version import Live
+from batch.store.base import Entry, Missing, Store
 
 
 def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
@@ -28,48 +24,6 @@ def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
     if not found.present and not (len(ledger) and Path(store.url).is_dir()):
         raise NoInput(f"{job.pattern.path}: nothing matches{_nearest(job)}", _unmatched_hint(found))
     return found
-
-
-def pinned_columns(job: Job, store: Store, live: Live, found: Survey) -> dict[str, InputColumn]:
-    """The types of the key and the passed-through columns that only Parquet files tell.
-
-    Once published they stay what they are; before, the first readable input decides.
-    """
-    if job.settings.input.resolved_format != "parquet":
-        return {}
-    from batch.decoding.parquet import file_columns
-    from batch.model.published import read_recipe
-
-    carried = dict.fromkeys([*job.settings.input.key, *job.settings.output.passthrough])
-    pinned: dict[str, InputColumn] = {}
-    if live.manifest:
-        recipe = read_recipe(store, live.manifest.model)
-        pinned = {column.name: column for column in recipe.columns if column.name in carried}
-    unknown = [name for name in carried if name not in pinned]
-    inputs = open_store(job.pattern.base)
-    for planned in found.todo if unknown else ():
-        try:
-            with inputs.fetch(planned.path) as local:
-                return pinned | {column.name: column for column in file_columns(local, unknown)}
-        except (Unreadable, Missing):
-            continue  # It becomes an unreadable input; the next one tells the types.
-    return pinned
-
-
-def only_touched(job: Job, found: Survey, ledger: Ledger) -> bool:
-    """Whether every changed input has the content that was taken in before."""
-    store = open_store(job.pattern.base)
-    for planned in found.todo:
-        entry = ledger.get(planned.path)
-        if entry is None or entry.size != planned.size:
-            return False
-        try:
-            with store.fetch(planned.path, token=planned.token) as local:
-                if digest_file(local) != entry.digest:
-                    return False
-        except (Missing, Changed):
-            return False
-    return not found.gone
 
 
 def _ends_whole(store: Store, entry: Entry) -> bool:

@@ -56,7 +56,7 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class CsvSection(_Section):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from datetime import datetime
 
 POINTER = "manifest.json"
@@ -30,12 +30,12 @@ def version_of(path: str) -> int | None:
 
 def part_path(run_id: str, slice_number: int) -> str:
     """A fresh name: two hosts that predict the same slice never write the same part."""
-    return f"data/{run_id}/{slice_number:05d}-{secrets.token_hex(4)}.parquet"
+    return f"data/{run_id}/{slice_number:05d}-{os.urandom(4).hex()}.parquet"
 
 
 def rejects_path(run_id: str, slice_number: int) -> str:
     """As fresh as that of a part."""
-    return f"rejects/{run_id}/{slice_number:05d}-{secrets.token_hex(4)}.parquet"
+    return f"rejects/{run_id}/{slice_number:05d}-{os.urandom(4).hex()}.parquet"
 
 
 def ledger_path(commit_id: str) -> str:
@@ -80,9 +80,9 @@ def record_path(run_id: str, attempt: int) -> str:
 
 def new_run_id(now: datetime) -> str:
     """Sorts by time, unique without asking anyone."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
 
 
 def new_commit_id() -> str:
     """New for every number tried, so that a writer knows its own write."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()

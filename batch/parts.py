@@ -1,5 +1,4 @@
-"""Write a part: Parquet of one fixed schema, hashed on its way to the disk, counted before it
-is named."""
+"""Write a part: Parquet of one fixed schema, hashed on its way, counted before it is named."""
 
 from __future__ import annotations
 
@@ -82,12 +81,14 @@ class PartWriter:
 
     def _conform(self, table: pa.Table) -> pa.Table:
         try:
-            return table.select(self.schema.names).cast(self.schema)
-        except (pa.ArrowException, KeyError):
-            raise DoesNotFit(
-                f"the model gave {_listed(table.schema)} after {_listed(self.schema)}",
-                "the hooks and the model must give the same columns and types for every chunk",
-            ) from None
+            if {*table.column_names} == {*self.schema.names}:
+                return table.select(self.schema.names).cast(self.schema)
+        except pa.ArrowException:
+            pass
+        raise DoesNotFit(
+            f"the model gave {_listed(table.schema)} after {_listed(self.schema)}",
+            "the hooks and the model must give the same columns and types for every chunk",
+        )
 
 
 def columns_of(schema: pa.Schema) -> tuple[Column, ...]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch import layout
-from batch.bisecting import Score, Scored, score_all
+from batch.bisecting import Score, score_all
 from batch.chunk import RAW_CHARACTERS, Chunk, Decoder, Reject, Unreadable
 from batch.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
 from batch.digest import digest_file
@@ -82,18 +83,27 @@ class _Tally:
     planned: PlannedInput
     digest: str = ""
     records: int = 0
+    rejected: int = 0
+    first: Reject | None = None
     rejects: list[Reject] = field(default_factory=list)
     unreadable: str = ""
 
+    def reject(self, *rejects: Reject) -> None:
+        """Keep rejects until they are written; they are counted for good."""
+        self.rejects.extend(rejects)
+        self.rejected += len(rejects)
+        earliest = [reject for reject in (self.first, *rejects) if reject]
+        self.first = min(earliest, key=lambda reject: reject.row, default=None)
+
     def verdict(self, settings: InputSection) -> str:
         """Why the input counts as unreadable, "" if it does not."""
-        rejected, allowed = len(self.rejects), settings.rejects_allowed(self.records)
-        if rejected <= allowed and rejected < max(self.records, 1):
+        allowed = settings.rejects_allowed(self.records)
+        if self.first is None or (self.rejected <= allowed and self.rejected < self.records):
             return ""
-        first = min(self.rejects, key=lambda reject: reject.row)
+        first = self.first
         where = f"record {first.row}" + (f", column {first.column!r}" if first.column else "")
         return (
-            f"{rejected} of {self.records} records are rejects, allowed are {allowed}; "
+            f"{self.rejected} of {self.records} records are rejects, allowed are {allowed}; "
             f"the first: {where}: {first.reason}"
         )
 
@@ -104,6 +114,14 @@ class _Piece:
 
     tally: _Tally
     chunk: Chunk
+
+    @property
+    def rows(self) -> int:
+        return int(self.chunk.records.num_rows)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.chunk.records.schema
 
 
 class _SliceRun:
@@ -120,7 +138,7 @@ class _SliceRun:
         self._alone = len(piece.inputs) == 1
         self._histogram: Histogram | None = None
         self._predicted: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def predict(self) -> Receipt:
         run_id, number = self._tools.run_id, self._slice.number
@@ -128,16 +146,19 @@ class _SliceRun:
             with ExitStack() as stack:
                 part = PartWriter(stack, self._tools.output, layout.part_path(run_id, number))
                 rejects = PartWriter(stack, self._tools.output, layout.rejects_path(run_id, number))
-                found = self._read_alone(part) if self._alone else self._read_together(part)
+                if self._alone:
+                    found = self._read_alone(part, rejects)
+                else:
+                    found = self._read_together(part)
                 results = [
                     item if isinstance(item, InputResult) else self._result(item) for item in found
                 ]
                 taken = [item for item in found if isinstance(item, _Tally) and not item.unreadable]
                 for tally in taken:
-                    rejects.write(_reject_table(tally))
+                    _write_rejects(tally, rejects)
                 files = (
                     self._finish(part, [t for t in taken if self._predicted[t.planned.path]]),
-                    self._finish(rejects, [t for t in taken if t.rejects]),
+                    self._finish(rejects, [t for t in taken if t.rejected]),
                 )
         except _LEFT_OUT as error:
             if not self._alone:
@@ -145,11 +166,12 @@ class _SliceRun:
             return self._receipt([_left_out(self._slice.inputs[0], error)], (None, None), [])
         return self._receipt(results, files, columns_of(part.schema))
 
-    def _read_alone(self, part: PartWriter) -> list[_Tally | InputResult]:
+    def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[_Tally | InputResult]:
         tally, waiting = _Tally(self._slice.inputs[0]), list[_Piece]()
-        for chunk in self._read(tally):
-            waiting.append(_Piece(tally, chunk))
-            waiting = self._write_if_full(waiting, part)
+        for piece in self._read(tally):
+            waiting = self._write_if_full([*waiting, piece], part)
+            if not waiting:  # Any number of rejects takes no more memory than a chunk.
+                _write_rejects(tally, rejects)
         self._write(waiting, part)
         self._require_few_rejects(tally)
         return [tally]
@@ -159,7 +181,7 @@ class _SliceRun:
         for planned in self._slice.inputs:
             tally = _Tally(planned)
             try:
-                waiting += [_Piece(tally, chunk) for chunk in self._read(tally)]
+                waiting += list(self._read(tally))
                 found.append(tally)
             except _LEFT_OUT as error:
                 found.append(_left_out(planned, error))
@@ -167,8 +189,8 @@ class _SliceRun:
         self._write(waiting, part)
         return found
 
-    def _read(self, tally: _Tally) -> Iterator[Chunk]:
-        """The chunks of one input; an exception at the end still leaves all of it out."""
+    def _read(self, tally: _Tally) -> Iterator[_Piece]:
+        """The records of one input; an exception at the end still leaves all of it out."""
         planned = tally.planned
         try:
             # Leaving this `with` checks that the input is still the one that was planned.
@@ -182,7 +204,7 @@ class _SliceRun:
             raise _Moved(error.message) from None
         self._require_few_rejects(tally)
 
-    def _decode(self, local: str, tally: _Tally) -> Iterator[Chunk]:
+    def _decode(self, local: str, tally: _Tally) -> Iterator[_Piece]:
         chunks = self._tools.decode(local)
         while True:
             with self._timed("read"):
@@ -190,60 +212,77 @@ class _SliceRun:
             if chunk is None:
                 return
             tally.records += chunk.records.num_rows + len(chunk.rejects)
-            tally.rejects.extend(chunk.rejects)
-            yield chunk
+            tally.reject(*chunk.rejects)
+            yield _Piece(tally, chunk)
 
     def _require_few_rejects(self, tally: _Tally) -> None:
-        if verdict := tally.verdict(self._tools.settings):
+        if verdict := self._verdict(tally):
             raise Unreadable(verdict)
+
+    def _verdict(self, tally: _Tally) -> str:
+        return tally.verdict(self._tools.settings)
 
     def _write_if_full(self, waiting: list[_Piece], part: PartWriter) -> list[_Piece]:
         """Predict and write once a chunk has come together. Returns what still waits."""
-        if sum(piece.chunk.records.num_rows for piece in waiting) < self._tools.chunk_rows:
+        if sum(piece.rows for piece in waiting) < self._tools.chunk_rows:
             return waiting
         self._write(waiting, part)
         return []
 
     def _write(self, waiting: list[_Piece], part: PartWriter) -> None:
-        pieces = [piece for piece in waiting if piece.chunk.records.num_rows]
-        if not pieces:
-            return
-        records = pa.concat_tables([_placed(piece) for piece in pieces]).combine_chunks()
+        """Predict what waits, and write the rows of inputs that are not left out for it."""
         with self._timed("predict"):
-            scored = self._score(records, pieces)
-        if scored.predictions is None:
-            return
+            tables = [rows for pieces in self._batches(waiting) for rows in self._predict(pieces)]
+        if not self._alone:
+            for piece in waiting:
+                piece.tally.unreadable = piece.tally.unreadable or self._verdict(piece.tally)
+        left_out = [piece.tally.planned.path for piece in waiting if piece.tally.unreadable]
         with self._timed("write"):
-            carried = [*self._tools.recipe.key, *self._tools.recipe.passthrough]
-            rows = side_by_side(records.take(scored.positions), carried, scored.predictions)
-            left_out = [piece.tally.planned.path for piece in pieces if piece.tally.unreadable]
-            if left_out:
-                rows = rows.filter(pc.invert(pc.is_in(rows[INPUT], pa.array(left_out))))
-            part.write(rows)
-        self._count(rows, scored.predictions.schema)
+            for rows in tables:
+                kept = rows.filter(pc.invert(pc.is_in(rows[INPUT], pa.array(left_out, "string"))))
+                part.write(kept)
+                self._count(kept)
 
-    def _score(self, records: pa.Table, pieces: list[_Piece]) -> Scored:
-        """Predict, and note what failed with the input it belongs to."""
+    def _batches(self, waiting: list[_Piece]) -> Iterator[list[_Piece]]:
+        """What the model sees at once: records of one schema, at most `chunk_rows` of them."""
+        batch = list[_Piece]()
+        for piece in waiting:
+            full = sum(other.rows for other in batch) + piece.rows > self._tools.chunk_rows
+            # Where only the files tell the types, each file is predicted with its own.
+            if batch and (full or piece.schema != batch[0].schema):
+                yield batch
+                batch = []
+            batch.append(piece)
+        if batch:
+            yield batch
+
+    def _predict(self, pieces: list[_Piece]) -> list[pa.Table]:
+        """The rows of a part; what failed is noted with the input it belongs to."""
+        records = pa.concat_tables([_placed(piece) for piece in pieces]).combine_chunks()
         batch = records.select(list(self._tools.model_columns)).to_batches()[0]
         try:
             scored = score_all(batch, self._tools.score)
         except Unreadable as error:
             if self._alone:
                 raise
-            for piece in pieces:
-                piece.tally.unreadable = error.message
-            return Scored(None, pa.array([], pa.int64()), [])
+            inputs = [list(own) for _, own in groupby(pieces, key=lambda piece: id(piece.tally))]
+            if len(inputs) > 1:  # One of them may have brought down the others.
+                return [rows for own in inputs for rows in self._predict(own)]
+            pieces[0].tally.unreadable = error.message
+            return []
         for position, reason in scored.failures:
             _note_failure(pieces, position, reason)
-        if not self._alone:
-            for piece in pieces:
-                piece.tally.unreadable = piece.tally.verdict(self._tools.settings)
-        return scored
+        if scored.predictions is None:
+            return []
+        carried = [*self._tools.recipe.key, *self._tools.recipe.passthrough]
+        return [side_by_side(records.take(scored.positions), carried, scored.predictions)]
 
-    def _count(self, rows: pa.Table, predictions: pa.Schema) -> None:
+    def _count(self, rows: pa.Table) -> None:
         for pair in rows[INPUT].value_counts().to_pylist():
             self._predicted[pair["values"]] += pair["counts"]
-        for batch in rows.select(predictions.names).to_batches():
+        carried = {*self._tools.recipe.key, *self._tools.recipe.passthrough, *OUR_COLUMNS}
+        predictions = [name for name in rows.column_names if name not in carried]
+        for batch in rows.select(predictions).to_batches():
             histogram = self._histogram or empty_histogram(self._tools.reference, batch)
             self._histogram = histogram and fill(histogram, batch)
 
@@ -257,7 +296,7 @@ class _SliceRun:
             digest=tally.digest,
             records=tally.records,
             predicted=self._predicted[path],
-            rejected=len(tally.rejects),
+            rejected=tally.rejected,
         )
 
     def _finish(self, writer: PartWriter, tallies: list[_Tally]) -> PartFile | None:
@@ -342,16 +381,18 @@ def _note_failure(pieces: list[_Piece], position: int, reason: str) -> None:
         if position < rows:
             raw = piece.chunk.raw(position)
             row = piece.chunk.rows[position].as_py()
-            piece.tally.rejects.append(Reject(row, "", reason, raw))
+            piece.tally.reject(Reject(row, "", reason, raw))
             return
         position -= rows
 
 
-def _reject_table(tally: _Tally) -> pa.Table:
+def _write_rejects(tally: _Tally, writer: PartWriter) -> None:
     rejects = sorted(tally.rejects, key=lambda reject: reject.row)
-    return pa.Table.from_pylist(
+    tally.rejects.clear()
+    table = pa.Table.from_pylist(
         [{INPUT: tally.planned.path, ROW: reject.row, AS_OF: tally.planned.as_of,
           "column": reject.column, "reason": reject.reason, "raw": reject.raw[:RAW_CHARACTERS]}
          for reject in rejects],
         schema=REJECT_SCHEMA,
     )  # fmt: skip
+    writer.write(table)

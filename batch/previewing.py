@@ -11,10 +11,9 @@ from batch.job import Job
 from batch.lock import require_not_older
 from batch.pending import adopt, read_pending
 from batch.planning import Survey, pack
+from batch.preparing import recipe_of, replacement
 from batch.publishing import read_live, require_same_output
 from batch.recipe import Recipe
-from batch.runner import _recipe as recipe_of
-from batch.runner import _replacement as replacement
 from batch.store import open_store
 from batch.store.base import Store
 from batch.version import Live

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
-import socket
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -186,7 +185,7 @@ def _manifest(
         kind=draft.kind,
         run_id=draft.run_id,
         published_at=now,
-        published_by=f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}",
+        published_by=f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}",
         stale_after=now + fresh_for if fresh_for else None,
         paused=None,
         oldest_kept=live.manifest.oldest_kept if live.manifest else 1,

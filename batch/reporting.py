@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -81,7 +81,7 @@ def _create_record(store: Store, trace: Trace, outcome: Outcome, now: datetime) 
             attempt=attempt,
             kind=trace.kind,
             job=trace.job,
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             started_at=trace.started_at,
             ended_at=now,
             outcome=outcome.name,
@@ -103,7 +103,7 @@ def _create_record(store: Store, trace: Trace, outcome: Outcome, now: datetime) 
 def _beat(store: Store, trace: Trace, outcome: Outcome, now: datetime) -> None:
     beat = Heartbeat(
         at=now,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         outcome=outcome.name,
         exit_code=outcome.exit_code,
         version=outcome.version,

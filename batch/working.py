@@ -41,7 +41,7 @@ def predict_all(
     Slices that an interrupted run finished are taken over, not predicted again. The plan is
     written after the model was checked and before the first record is predicted.
     """
-    recipe = task.recipe.digest()
+    recipe = trace.recipe = task.recipe.digest()
     pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name)
     work = adopt(pending, task.todo, recipe=recipe, new_run_id=layout.new_run_id(clock()))
     trace.run_id = work.run_id

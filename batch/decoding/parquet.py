@@ -20,7 +20,7 @@ def decode_parquet(
 ) -> Iterator[Chunk]:
     """The records of a Parquet file, the wanted columns only."""
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             names = [column.name for column in columns]
             _require_columns(file.schema_arrow, columns)
             row = 0

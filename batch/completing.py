@@ -1,0 +1,166 @@
+"""Judge a run whose slices are done, and publish it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+
+from batch import layout
+from batch.checks import duplicate_keys, judge
+from batch.drafting import Finished, count, draft, unreadable
+from batch.errors import Held
+from batch.job import Job
+from batch.lock import remember
+from batch.manifest import CheckResult, Manifest, Unreadable, encode
+from batch.model.published import model_info
+from batch.pending import clear
+from batch.publishing import publish
+from batch.reporting import Outcome, Trace
+from batch.slices import HeldNote, InputResult, Receipt
+from batch.store.base import Exists, Store
+from batch.version import Live
+from batch.working import Task
+
+_OUTDATED_HINT = (
+    "they stay as they were published; to predict them by the present recipe, set output.path to "
+    "a new folder and run again"
+)
+
+
+def judge_and_publish(
+    store: Store, live: Live, task: Task, receipts: Sequence[Receipt], trace: Trace,
+    *, clock: Callable[[], datetime],
+) -> Outcome:  # fmt: skip
+    """Publish what the receipts hold, unless a check holds the run.
+
+    Nothing is published when no input could be used, or in `replace` mode when one could not.
+    Raises `Held`.
+    """
+    assert trace.run_id is not None, "the slices were predicted under it"
+    assert trace.recipe is not None, "the same"
+    replaces = task.job.settings.output.mode == "replace"
+    results = [result for receipt in receipts for result in receipt.results]
+    usable = [result for result in results if result.outcome in {"taken", "resent"}]
+    if not usable or (replaces and len(usable) < len(results)):
+        # Without their receipts, the next run tries these inputs again.
+        clear(store, _run_ids(receipts))
+        return _unpublished(live, unreadable(receipts), results, trace)
+    finished = Finished(
+        kind="run",
+        run_id=trace.run_id,
+        recipe=trace.recipe,
+        model=model_info(task.recipe, task.sidecar),
+        receipts=tuple(receipts),
+        checks=_judge(store, task.job, receipts, trace.run_id),
+        replaces=replaces,
+    )
+    with trace.timed("publish"):
+        manifest = publish(
+            store, task.job, live, lambda base: draft(store, base, finished), clock=clock
+        )
+    clear(store, _run_ids(receipts))
+    if manifest is None:
+        return Outcome(
+            "superseded",
+            0,
+            "another run took these inputs in meanwhile",
+            run_id=trace.run_id,
+            version=live.version,
+        )
+    remember(store.url, manifest)
+    return _published(live, manifest, receipts, trace)
+
+
+def _judge(
+    store: Store, job: Job, receipts: Sequence[Receipt], run_id: str
+) -> tuple[CheckResult, ...]:
+    """Judge the whole run. Raises `Held`, after it was noted in the pending plan."""
+    added = count(receipts)
+    if not added.inputs:
+        return ()
+    doubled = None
+    if job.settings.output.mode == "replace":
+        parts = [receipt.part for receipt in receipts if receipt.part]
+        doubled = duplicate_keys(store, parts, job.settings.input.key)
+    checks = judge(job.settings.checks, predicted=added.predicted, duplicate_keys=doubled)
+    held = [check for check in checks if check.outcome == "hold"]
+    if not held:
+        return checks
+    with suppress(Exists):
+        store.create(layout.held_path(run_id), encode(HeldNote(checks=checks)))
+    reasons = "; ".join(f"{check.name}: {check.detail}, limit {check.limit:g}" for check in held)
+    raise Held(
+        f"{job.name}: held: {reasons}",
+        "correct the input or the model; or change the limit under [checks] and run again: "
+        "what was predicted is kept and judged by the new limit",
+    )
+
+
+def _published(
+    live: Live, manifest: Manifest, receipts: Sequence[Receipt], trace: Trace
+) -> Outcome:
+    added, bad = manifest.added, unreadable(receipts)
+    taken = {
+        result.path
+        for receipt in receipts
+        for result in receipt.results
+        if result.outcome == "taken"
+    }
+    outdated = (
+        0
+        if manifest.mode == "replace"
+        else sum(
+            recipe != trace.recipe
+            for path, recipe in live.ledger.recipes().items()
+            if path not in taken
+        )
+    )
+    message = (
+        f"published version {manifest.version}: {added.predicted:,} records of {added.inputs:,} "
+        f"inputs predicted, {added.rejected:,} rejected"
+        if added.inputs
+        else f"published version {manifest.version}: inputs were sent again with the same content"
+    )
+    if outdated:
+        message += f"; {outdated:,} earlier inputs were predicted by an older recipe"
+    return Outcome(
+        "published",
+        65 if bad else 0,
+        message,
+        hint=_OUTDATED_HINT if outdated and not bad else "",
+        run_id=trace.run_id,
+        version=manifest.version,
+        added=added,
+        unreadable=bad,
+        waiting=trace.waiting,
+        outdated=outdated,
+    )
+
+
+def _unpublished(
+    live: Live, bad: tuple[Unreadable, ...], results: Sequence[InputResult], trace: Trace
+) -> Outcome:
+    if bad:
+        return Outcome(
+            "unreadable",
+            65,
+            f"nothing published: {len(bad)} of {len(results)} inputs could not be read",
+            "correct them or exclude them (input.exclude)",
+            run_id=trace.run_id,
+            version=live.version,
+            unreadable=bad,
+        )
+    return Outcome(
+        "changed",
+        75,
+        "nothing published: the inputs changed while they were read",
+        "the next run takes them",
+        run_id=trace.run_id,
+        version=live.version,
+    )
+
+
+def _run_ids(receipts: Sequence[Receipt]) -> set[str]:
+    """The runs whose pending plans these receipts come from."""
+    return {receipt.slice.receipt.split("/")[1] for receipt in receipts}
