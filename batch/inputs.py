@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from batch.errors import NoInput
+from batch.errors import DoesNotFit, NoInput
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.planning import Survey, survey
 from batch.store import open_store
-from batch.store.base import Entry, Missing, Store
+from batch.store.base import Entry, Listing, Missing, Store
 
 
 def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
@@ -19,11 +20,32 @@ def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
     """
     store = open_store(job.pattern.base)
     found = survey(
-        job, store.list(), ledger, ends_whole=lambda entry: _ends_whole(store, entry), again=again
+        job,
+        _without_output(job, store.list()),
+        ledger,
+        ends_whole=lambda entry: _ends_whole(store, entry),
+        again=again,
     )
     if not found.present and not (len(ledger) and Path(store.url).is_dir()):
         raise NoInput(f"{job.pattern.path}: nothing matches{_nearest(job)}", _unmatched_hint(found))
     return found
+
+
+def _without_output(job: Job, listing: Listing) -> Listing:
+    """The listing less our own output, where that lies below the input folder.
+
+    Raises `DoesNotFit` when the two are one folder.
+    """
+    own = os.path.relpath(open_store(job.output_url).url, open_store(job.pattern.base).url)
+    if own == ".":
+        raise DoesNotFit(
+            f"{job.file}: input and output are one folder: {job.output_url}",
+            "set output.path to a folder of its own",
+        )
+    if own.startswith(".."):
+        return listing
+    kept = tuple(entry for entry in listing.entries if not entry.path.startswith(f"{own}/"))
+    return Listing(kept, listing.now)
 
 
 def _ends_whole(store: Store, entry: Entry) -> bool:

@@ -12,7 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from batch.pattern import InputPattern
 
@@ -56,7 +64,7 @@ Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class CsvSection(_Section):
@@ -107,7 +115,7 @@ class InputSection(_Section):
     """Where records accumulate and how to read them."""
 
     path: str = Field(min_length=1)
-    format: Format | None = None
+    format: Format | None = Field(default=None, validate_default=True)
     key: Strings = Field(min_length=1)
     min_age: Duration = timedelta(seconds=60)
     final_newline: Literal["required", "optional"] = "required"
@@ -115,7 +123,7 @@ class InputSection(_Section):
     take: Literal["all", "latest"] = "all"
     max_rejected: str | int = "1%"
     csv: CsvSection = CsvSection()
-    columns: dict[str, ColumnSection] = Field(default_factory=dict)
+    columns: dict[str, ColumnSection] = Field(default_factory=dict, validate_default=True)
 
     @field_validator("path")
     @classmethod
@@ -134,17 +142,41 @@ class InputSection(_Section):
             raise ValueError("expected a count of 0 or more")
         return value
 
-    @model_validator(mode="after")
-    def _consistent(self) -> InputSection:
-        if self.take == "latest" and not InputPattern(self.path).has_date:
-            raise ValueError('take = "latest" needs a {date} in path')
-        if self.format is None and _format_of(self.path) is None:
+    @field_validator("key")
+    @classmethod
+    def _not_ours(cls, key: tuple[str, ...]) -> tuple[str, ...]:
+        return _require_not_ours(key)
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_known(cls, value: Format | None, info: ValidationInfo) -> Format | None:
+        path = info.data.get("path")
+        if path is None:
+            return value
+        if value is None and _format_of(path) is None:
             raise ValueError(
                 'the suffix of path tells no format: set format = "csv", "jsonl" or "parquet"'
             )
-        if not self.csv.header and not self.columns:
-            raise ValueError("header = false needs [input.columns] with every column in order")
-        return self
+        if (value or _format_of(path)) == "parquet" and compression_of(path):
+            raise ValueError("Parquet is compressed inside: it is not read from .gz or .zst files")
+        return value
+
+    @field_validator("take")
+    @classmethod
+    def _latest_has_dates(cls, take: str, info: ValidationInfo) -> str:
+        if take == "latest" and not InputPattern(info.data.get("path", "{date}")).has_date:
+            raise ValueError('take = "latest" needs a {date} in path')
+        return take
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_without_header(
+        cls, columns: dict[str, ColumnSection], info: ValidationInfo
+    ) -> dict[str, ColumnSection]:
+        csv = info.data.get("csv")
+        if csv and not csv.header and not columns:
+            raise ValueError("csv.header = false needs every column here, in the order of the file")
+        return columns
 
     @property
     def resolved_format(self) -> Format:
@@ -179,6 +211,11 @@ class OutputSection(_Section):
     passthrough: Strings = ()
     fresh_for: Duration | None = None
 
+    @field_validator("passthrough")
+    @classmethod
+    def _not_ours(cls, passthrough: tuple[str, ...]) -> tuple[str, ...]:
+        return _require_not_ours(passthrough)
+
 
 class RunSection(_Section):
     """How a run uses this machine."""
@@ -204,11 +241,13 @@ class JobSettings(_Section):
     run: RunSection = RunSection()
     checks: ChecksSection = ChecksSection()
 
-    @model_validator(mode="after")
-    def _latest_replaces(self) -> JobSettings:
-        if self.input.take == "latest" and self.output.mode != "replace":
+    @field_validator("output")
+    @classmethod
+    def _latest_replaces(cls, output: OutputSection, info: ValidationInfo) -> OutputSection:
+        found = info.data.get("input")
+        if found and found.take == "latest" and output.mode != "replace":
             raise ValueError('input.take = "latest" goes with output.mode = "replace"')
-        return self
+        return output
 
 
 @dataclass(frozen=True)
@@ -240,6 +279,13 @@ class Job:
 
     def _locate(self, path: str) -> str:
         return path if "://" in path else str(self.folder / path)
+
+
+def _require_not_ours(names: tuple[str, ...]) -> tuple[str, ...]:
+    ours = sorted({*names} & {"_input", "_row", "_as_of"})
+    if ours:
+        raise ValueError(f"the program itself writes {', '.join(ours)}: rename the input column")
+    return names
 
 
 def compression_of(path: str) -> str | None:

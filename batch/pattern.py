@@ -28,7 +28,7 @@ ISO_DATE = "%Y-%m-%d"
 class InputPattern:
     """A path with `*`, `**`, `?` and `{date}` or `{date:FORMAT}`, split at its first wildcard.
 
-    Raises ValueError for a date format that does not name year, month and day.
+    Raises ValueError for a date format that does not name year, month and day, and for `{other}`.
     """
 
     path: str
@@ -36,6 +36,11 @@ class InputPattern:
     def __post_init__(self) -> None:
         for date_format in self._date_formats:
             _date_regex(date_format)
+        unknown = re.search(r"\{[^{}]*\}", _WILDCARD.sub("", self.path))
+        if unknown:
+            raise ValueError(
+                f"{unknown[0]} is no wildcard: there are {{date}}, {{date:FORMAT}}, *, ** and ?"
+            )
 
     @property
     def base(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from batch.chunk import Unreadable
 from batch.columns import InputColumn
@@ -14,6 +15,7 @@ from batch.ledger import Ledger
 from batch.planning import Survey
 from batch.recipe import Recipe, compose
 from batch.sidecar import Sidecar, read_model_file
+from batch.slices import PlannedInput
 from batch.store import open_store
 from batch.store.base import Changed, Missing, Store
 from batch.version import Live
@@ -22,7 +24,7 @@ from batch.version import Live
 def recipe_of(job: Job, store: Store, live: Live, found: Survey) -> tuple[Recipe, Sidecar | None]:
     """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`."""
     sha256, sidecar = read_model_file(job.model_path, pin=job.settings.model.sha256)
-    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, found)), sidecar
+    return compose(job, sha256, sidecar, pinned_columns(job, store, live, found.todo)), sidecar
 
 
 def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
@@ -41,7 +43,9 @@ def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
     return dataclasses.replace(whole, todo=()) if whole.waiting else whole
 
 
-def _pinned_columns(job: Job, store: Store, live: Live, found: Survey) -> dict[str, InputColumn]:
+def pinned_columns(
+    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput]
+) -> dict[str, InputColumn]:
     """The types of the key and the passed-through columns that only Parquet files tell.
 
     Once published they stay what they are; before, the first readable input decides.
@@ -58,7 +62,7 @@ def _pinned_columns(job: Job, store: Store, live: Live, found: Survey) -> dict[s
         pinned = {column.name: column for column in recipe.columns if column.name in carried}
     unknown = [name for name in carried if name not in pinned]
     inputs = open_store(job.pattern.base)
-    for planned in found.todo if unknown else ():
+    for planned in todo if unknown else ():
         try:
             with inputs.fetch(planned.path) as local:
                 return pinned | {column.name: column for column in file_columns(local, unknown)}

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from batch.chunk import Chunk, Reject, Unreadable
 from batch.columns import AS_OF, INPUT, ROW, InputColumn
 from batch.errors import BadData, NoInput
-from batch.inputs import pinned_columns, survey_inputs
+from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.logs import utc_now
-from batch.planning import Survey
+from batch.preparing import pinned_columns
 from batch.publishing import read_live, require_same_output
 from batch.recipe import Recipe, compose
 from batch.reporting import Trace
@@ -204,8 +204,7 @@ def _with_input(job: Job, **changes: object) -> Job:
 
 def _pinned(job: Job, live: Live, source: Source | None) -> dict[str, InputColumn]:
     todo = (source.planned,) if source else ()
-    found = Survey(todo=todo, waiting=(), present=frozenset(), gone=(), unmatched=())
-    return pinned_columns(source.job if source else job, open_store(job.output_url), live, found)
+    return pinned_columns(source.job if source else job, open_store(job.output_url), live, todo)
 
 
 def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk]:

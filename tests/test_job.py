@@ -115,7 +115,7 @@ def test_the_latest_input_needs_a_date_and_replaces() -> None:
 def test_a_file_without_a_header_needs_every_column() -> None:
     """Nothing else could name them."""
     headless = {"csv": {"header": False}}
-    with pytest.raises(ValidationError, match="every column in order"):
+    with pytest.raises(ValidationError, match="every column here"):
         settings(input=headless)
     assert settings(input={**headless, "columns": {"id": "string"}}).input.columns["id"].type
 
@@ -202,3 +202,24 @@ def as_toml(field: Any) -> str | None:
     if isinstance(default, tuple) and len(default) > 3:
         return None  # The list of what pandas takes for null.
     return f"`{json.dumps(default)}`"
+
+
+@pytest.mark.parametrize("section", [{"input": {"key": ["_row"]}},
+                                     {"output": {"passthrough": ["_input"]}}])  # fmt: skip
+def test_columns_named_like_ours_are_refused(section: dict[str, Any]) -> None:
+    """A part has each name once."""
+    with pytest.raises(ValidationError, match="the program itself writes"):
+        settings(**section)
+
+
+def test_compressed_parquet_files_are_refused() -> None:
+    """The format compresses inside, so nothing reads them."""
+    with pytest.raises(ValidationError, match="compressed inside"):
+        settings(input={"path": "data/*.parquet.gz"})
+
+
+def test_mistakes_across_keys_are_reported_together() -> None:
+    """One does not hide the next."""
+    with pytest.raises(ValidationError) as caught:
+        settings(input={"path": "data/*.dat", "take": "latest", "csv": {"header": False}})
+    assert {error["loc"][-1] for error in caught.value.errors()} == {"format", "take", "columns"}

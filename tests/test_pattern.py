@@ -116,3 +116,10 @@ def test_digits_that_are_no_date_stay(path: str) -> None:
 def test_a_date_of_two_readings_gives_both() -> None:
     """The other files in the folder decide between day and month."""
     assert dated_patterns("03.04.2013.csv") == ["{date:%d.%m.%Y}.csv", "{date:%m.%d.%Y}.csv"]
+
+
+@pytest.mark.parametrize("path", ["in/{data}.csv", "in/{}.csv", "in/{Date}.csv"])
+def test_other_braces_are_refused(path: str) -> None:
+    """A slip of the pen would match nothing, for ever."""
+    with pytest.raises(ValueError, match="no wildcard"):
+        InputPattern(path)

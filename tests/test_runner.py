@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batch import planning
@@ -531,3 +533,16 @@ def test_the_command_is_silent_on_success_and_one_block_on_failure(job: JobFolde
     assert "2.csv: no column 'id', 'x', 'y'; found 'other'" in found.stderr
     assert "next:" in found.stderr
     assert "run: " in found.stderr
+
+
+def test_the_output_is_never_taken_in_as_input(job: JobFolder) -> None:
+    """Though it lies below the input folder, and its parts match the pattern."""
+    job.configure(
+        input={"path": "**/*.parquet", "min_age": "0s"}, output={"passthrough": ["x", "y"]}
+    )
+    pq.write_table(pa.table({"id": ["a"], "x": [1.0], "y": [2.0]}), job.data / "1.parquet")
+    assert job.run().version == 1
+    assert job.run().name == "nothing to do"
+    job.configure(output={"path": "data"})
+    outcome = job.run()
+    assert (outcome.exit_code, "one folder" in outcome.message) == (78, True)
