@@ -35,9 +35,10 @@ def decode_csv(
     where its field ends, and for a record longer than `BLOCK_BYTES`.
     """
     try:
-        names, is_empty = _begin(path, text)
-        require_columns(names, columns if names else ())
-        if not is_empty:
+        names, has_records = _begin(path, text)
+        if names:
+            require_columns(names, columns)
+        if has_records:
             yield from _CsvReader(names, columns, key, text, chunk_rows).read(path)
     except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         if "straddling object" in str(error):
@@ -48,15 +49,12 @@ def decode_csv(
 
 
 def _begin(path: str, text: TextOptions) -> tuple[list[str], bool]:
-    """The names of the columns ([]: an empty file), and whether no record follows them."""
+    """The names of the columns, [] for an empty file, and whether a record follows them."""
     with _open_lines(path, text) as lines:
         first = next((row for row in csv.reader(lines, delimiter=text.delimiter) if row), [])
         if text.names:
-            return list(text.names), not first
-        doubled = sorted({name for name in first if first.count(name) > 1})
-        if doubled:
-            raise Unreadable(f"the header names {', '.join(map(repr, doubled))} more than once")
-        return first, not lines.read(1)
+            return list(text.names), bool(first)
+        return first, bool(lines.read(1))
 
 
 def _open_lines(path: str, text: TextOptions) -> io.TextIOWrapper:

@@ -22,7 +22,7 @@ def decode_parquet(
     try:
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             names = [column.name for column in columns]
-            _require_columns(file.schema_arrow, columns)
+            require_columns(file.schema_arrow.names, columns)
             row = 0
             for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
                 yield _chunk(batch, row, columns)
@@ -68,14 +68,6 @@ def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]
         raw=lambda index: _json({name: _plain(batch.column(name)[index]) for name in names}),
         shown=lambda name, index: _json(_plain(batch.column(name)[index]))[:SHOWN_CHARACTERS],
     )
-
-
-def _require_columns(schema: pa.Schema, columns: Sequence[InputColumn]) -> None:
-    require_columns(schema.names, columns)
-    names = [column.name for column in columns]
-    doubled = [name for name in names if schema.names.count(name) > 1]
-    if doubled:
-        raise Unreadable(f"the file has {', '.join(map(repr, doubled))} more than once")
 
 
 def _plain(value: pa.Scalar) -> object:
