@@ -32,7 +32,9 @@ def subclasses(base: type) -> set[type]:
 
 def test_the_table_of_exit_codes_is_the_programs() -> None:
     """One table in the code; the README repeats it."""
-    found = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", README, re.M)}
+    found = {
+        int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
+    }
     assert found == EXIT_CODES
 
 
@@ -43,7 +45,7 @@ def test_every_error_has_an_exit_code_of_the_table() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     """And the README names no others."""
-    listed = set(re.findall(r"^\| `(\w+)", README, re.M))
+    listed = set(re.findall(r"^\| `(\w+)", README, re.MULTILINE))
     assert listed == set(main.commands)
 
 

@@ -12,7 +12,7 @@ from batch.jobfile import load_job
 from batch.ledger import Ledger, LedgerEntry, encode_segment
 from batch.pending import PendingPlan, adopt
 from batch.planning import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
-from batch.slices import PLAN_FORMAT, PlannedInput, Plan, Slice
+from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Slice
 from batch.store.base import Entry, Listing
 from tests.jobs import JobFolder
 

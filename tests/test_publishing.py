@@ -114,7 +114,7 @@ def test_ledger_then_manifest_then_pointer(store: Store, loaded: Job) -> None:
 
     def note(verb: str, path: str) -> None:
         if verb in {"create", "replace"}:
-            order.append(path.split("/")[0])
+            order.append(path.split("/", maxsplit=1)[0])
 
     publish(Wrapped(store, note), loaded, Live(None, read_live(store).ledger), drafting("1.csv"),
             clock=clock)  # fmt: skip
@@ -193,7 +193,7 @@ def test_an_error_before_the_manifest_publishes_nothing(store: Store, loaded: Jo
 def test_a_pointer_that_cannot_be_moved_is_a_warning(store: Store, loaded: Job) -> None:
     """The version exists; who reads the newest finds it, and the next run moves the pointer."""
 
-    def fail(verb: str, path: str) -> None:
+    def fail(verb: str, _path: str) -> None:
         if verb == "replace":
             raise StoreDown("no answer")
 

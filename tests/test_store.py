@@ -207,7 +207,7 @@ def test_a_forbidden_folder_is_named(tmp_path: Path) -> None:
     """As another user: root may do everything."""
     if os.getuid() != 0:
         pytest.skip("PERMISSIONS ARE NOT TESTED HERE: it takes root to become somebody else")
-    os.chmod(tmp_path, 0o755)
+    tmp_path.chmod(0o755)
     script = (
         "import os, sys\n"
         "from batch.store import open_store\n"
