@@ -92,7 +92,7 @@ def test_a_byte_order_mark_may_begin_the_file(decoded: Any) -> None:
     "line",
     [b"x", b"[1]", b'"a"', b"1", b"null", b"{", b'{"a":1', b'{"a":1},', b'{"a":1} {"a":2}',
      b'{"a":1}{"a":2}', b"{'a':1}", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e400}',
-     b'{"a":\xff}', b'{"b":"\xff"}', b'{"b":"\\ud800"}', b'{"a":' + b"9" * 5000 + b"}",
+     b'{"a":\xff}', b'{"b":"\\ud800"}', b'{"a":' + b"9" * 5000 + b"}",
      b'{"a":' + b"[" * 100_000 + b"}", b"a,b", b'{"a":01}'],
     ids=lambda line: line[:20],
 )  # fmt: skip
@@ -152,8 +152,8 @@ def test_an_absent_field_is_null(decoded: Any) -> None:
 
 def test_fields_that_nobody_reads_may_hold_anything(decoded: Any) -> None:
     """Nested or not; of a field that is there twice the last one counts."""
-    found = decoded(b'{"z":{"a":[{}]},"a":1,"y":null}\n{"a":1,"a":2}\n')
-    assert found.records == [(1,), (2,)]
+    found = decoded(b'{"z":{"a":[{}]},"a":1,"y":null}\n{"a":1,"a":2}\n{"a":3,"b":"\xff"}\n')
+    assert found.records == [(1,), (2,), (3,)]
     assert found.raw[0] == '{"z":{"a":[{}]},"a":1,"y":null}'
 
 

@@ -138,7 +138,7 @@ def test_what_python_cannot_hold_is_shown_all_the_same(decoded: Any) -> None:
     })  # fmt: skip
     found = decoded(table, column("s", "string"), column("t", "timestamp"))
     assert found.rejects == {0: r's: found "\\xff", expected string'}
-    assert json.loads(found.raw_rejects[0])["t"].startswith("37648-")
+    assert "1125899906842624" in json.loads(found.raw_rejects[0])["t"]
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 3, 7, 100])

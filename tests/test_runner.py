@@ -546,3 +546,36 @@ def test_the_output_is_never_taken_in_as_input(job: JobFolder) -> None:
     job.configure(output={"path": "data"})
     outcome = job.run()
     assert (outcome.exit_code, "one folder" in outcome.message) == (78, True)
+
+
+@pytest.mark.parametrize(
+    ("hook", "expected"),
+    [
+        ("return frame.assign(y=frame.y * 0)", "published"),
+        ("return frame[[]]", "no columns"),
+        ("return frame[::-1]", "order"),
+        ("return frame.head(1)", "returned 1"),
+        ("return 5", "expected a DataFrame"),
+    ],
+)
+def test_a_hook_of_the_job_alone_is_held_to_the_rules(
+    job: JobFolder, hook: str, expected: str
+) -> None:
+    """The golden rows are predicted without it; then it must keep every row and give columns."""
+    (job.folder / "hook.py").write_text(f"def change(frame):\n    {hook}\n")
+    job.configure(
+        input={"columns": {"x": "float64", "y": "float64"}}, model={"preprocess": "hook:change"}
+    )
+    job.add("1.csv", DAY_1)
+    outcome = job.run()
+    assert expected in (outcome.name, outcome.message) or expected in outcome.message
+
+
+def test_a_hook_that_cannot_be_imported_is_named(job: JobFolder) -> None:
+    """Whatever it raises."""
+    (job.folder / "hook.py").write_text("undefined_name\n")
+    job.configure(model={"postprocess": "hook:change"})
+    job.add("1.csv", DAY_1)
+    outcome = job.run()
+    assert outcome.exit_code == 78
+    assert "importing hook raised NameError" in outcome.message

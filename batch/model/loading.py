@@ -43,9 +43,11 @@ def load_scorer(
     with _importing_from(code_folder):
         estimator = _unpickle(path, allow_version_mismatch)
         preprocess, postprocess = _hook(recipe.preprocess), _hook(recipe.postprocess)
+        if sidecar:
+            _require_golden_rows(estimator, sidecar)
     _require_methods(estimator, recipe)
     features = recipe.features or _own_features(estimator)
-    scorer = Scorer(
+    return Scorer(
         estimator=estimator,
         columns=_raw_columns(recipe, features),
         features=features,
@@ -54,9 +56,6 @@ def load_scorer(
         postprocess=postprocess,
         reference=sidecar.reference if sidecar else None,
     )
-    if sidecar:
-        _require_golden_rows(scorer, sidecar)
-    return scorer
 
 
 def records_to_batch(
@@ -119,6 +118,11 @@ def _hook(name: str | None) -> Hook | None:
             f"hook {name!r}: {error}",
             f"put {module}.py with the function {function} into the job folder",
         ) from None
+    except Exception as error:  # noqa: BLE001  # A module may raise anything while it is imported.
+        raise DoesNotFit(
+            f"hook {name!r}: importing {module} raised {type(error).__name__}: {error}",
+            f"correct {module}.py in the job folder",
+        ) from None
     if not callable(hook):
         raise DoesNotFit(f"hook {name!r}: found {type(hook).__name__}, expected a function")
     return hook  # type: ignore[no-any-return]  # A hook's signature shows when it is called.
@@ -179,8 +183,8 @@ def _raw_columns(recipe: Recipe, features: tuple[str, ...] | str | None) -> tupl
     )
 
 
-def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
-    """The model predicts here what it predicted where it was saved."""
+def _require_golden_rows(estimator: Any, sidecar: Sidecar) -> None:
+    """The model predicts here what it predicted where it was saved, with the hooks it had there."""
     golden = sidecar.golden
     if not golden.records:
         return
@@ -191,12 +195,12 @@ def _require_golden_rows(scorer: Scorer, sidecar: Sidecar) -> None:
             "save the model again with save_model",
         )
     saved_as = Scorer(
-        scorer.estimator,
+        estimator,
         sidecar.columns,
         sidecar.features,
         sidecar.methods,
-        scorer.preprocess,
-        scorer.postprocess,
+        _hook(sidecar.preprocess),
+        _hook(sidecar.postprocess),
     )
     try:
         found = saved_as.score(batch).to_pydict()

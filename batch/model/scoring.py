@@ -122,6 +122,8 @@ def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
             f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
             "their order or index; expected the same rows in the same order"
         )
+    if frame.columns.empty:
+        raise DoesNotFit(f"the {hook} hook returned no columns")
     if not frame.columns.is_unique:
         raise DoesNotFit(f"the {hook} hook returned a column more than once")
     return frame
