@@ -182,7 +182,6 @@ def test_a_column_that_nothing_reads_is_noted(job: JobFolder) -> None:
     [
         ("id,x,z", "no column 'y'; found 'id', 'x', 'z'"),
         ("id;x;y", "no column 'id', 'x', 'y'; found 'id;x;y'"),
-        ("id,x,x", "the header names 'x' more than once"),
     ],
 )
 def test_an_unreadable_input_says_why(job: JobFolder, header: str, reason: str) -> None:
