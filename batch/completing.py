@@ -41,13 +41,13 @@ def judge_and_publish(
     assert trace.recipe is not None, "the same"
     replaces = task.job.settings.output.mode == "replace"
     results = [result for receipt in receipts for result in receipt.results]
-    usable = [result for result in results if result.outcome in {"taken", "resent"}]
-    if not usable or (replaces and len(usable) < len(results)):
+    usable = sum(result.outcome in {"taken", "resent"} for result in results)
+    if not usable or (replaces and usable < len(results)):
         # Without their receipts, the next run tries these inputs again.
-        clear(store, _run_ids(receipts))
+        clear(store, trace.run_id, kind=trace.kind)
         return _unpublished(live, unreadable(receipts), results, trace)
     finished = Finished(
-        kind="run",
+        kind=trace.kind,
         run_id=trace.run_id,
         recipe=trace.recipe,
         model=model_info(task.recipe, task.sidecar),
@@ -59,15 +59,10 @@ def judge_and_publish(
         manifest = publish(
             store, task.job, live, lambda base: draft(store, base, finished), clock=clock
         )
-    clear(store, _run_ids(receipts))
+    clear(store, trace.run_id, kind=trace.kind)
     if manifest is None:
-        return Outcome(
-            "superseded",
-            0,
-            "another run took these inputs in meanwhile",
-            run_id=trace.run_id,
-            version=live.version,
-        )
+        message = "another run took these inputs in meanwhile"
+        return Outcome("superseded", 0, message, run_id=trace.run_id, version=live.version)
     remember(store.url, manifest)
     return _published(live, manifest, receipts, trace)
 
@@ -159,8 +154,3 @@ def _unpublished(
         run_id=trace.run_id,
         version=live.version,
     )
-
-
-def _run_ids(receipts: Sequence[Receipt]) -> set[str]:
-    """The runs whose pending plans these receipts come from."""
-    return {receipt.slice.receipt.split("/")[1] for receipt in receipts}

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 
-from batch.errors import StoreDown, TryAgain
+from batch.errors import NotPermitted, StoreDown, TryAgain
+from batch.logs import log
 from batch.manifest import Document, Manifest, encode
 
 
@@ -45,9 +47,7 @@ def state_folder() -> Path:
 @contextmanager
 def output_lock(output_url: str, *, now: datetime) -> Iterator[None]:
     """Hold the lock of an output. Raises `Locked` that says who holds it and since when."""
-    path = _state_file(output_url, "lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with _open_lock(_state_file(output_url, "lock")) as file:
         try:
             # lockf, not flock: a forked child that outlives us must not keep it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -86,11 +86,24 @@ def require_not_older(output_url: str, newest: Manifest | None, *, accept_older:
 def remember(output_url: str, manifest: Manifest) -> None:
     """Note the newest version that this host saw."""
     path = _state_file(output_url, "seen")
-    path.parent.mkdir(parents=True, exist_ok=True)
     seen = _Seen(output=output_url, version=manifest.version, commit_id=manifest.commit_id)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(encode(seen))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(encode(seen))
+        temporary.replace(path)
+    except OSError as error:  # It only guards against mistakes: no reason to fail a run.
+        log.warning("%s: %s: not remembered", path, error.strerror)
+
+
+def _open_lock(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a+")
+    except OSError as error:
+        raise NotPermitted(
+            f"{path}: {error.strerror}: this host's lock cannot be kept there",
+            "set BATCH_PREDICT_STATE to a folder on a local disk that this user may write",
+        ) from None
 
 
 def state_files(output_url: str) -> tuple[Path, Path]:

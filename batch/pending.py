@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batch import layout
-from batch.errors import BadData
+from batch.errors import BadData, BatchError
 from batch.ledger import Ledger
+from batch.logs import log
 from batch.manifest import PartFile, decode
 from batch.planning import pack
 from batch.slices import Plan, PlannedInput, Receipt, Slice
@@ -42,11 +43,9 @@ def read_pending(store: Store, ledger: Ledger, *, kind: str, job: str) -> list[P
     found = []
     for path in sorted((name for name in names if name.endswith("/" + layout.PLAN)), reverse=True):
         try:
-            blob = store.read(path)
+            plan = _read_plan(store, path)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
-        assert blob is not None, "no token was given"
-        plan = decode(blob.data, Plan, source=f"{store.url}/{path}")
         if plan.kind == kind and plan.job == job and plan.run_id not in published:
             receipts = {piece.receipt for piece in plan.slices if piece.receipt in names}
             found.append(PendingPlan(plan, frozenset(receipts)))
@@ -125,11 +124,28 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         )
 
 
-def clear(store: Store, run_ids: Iterable[str]) -> None:
-    """Remove the plans and receipts of runs that are published."""
-    for run_id in sorted(set(run_ids)):
-        for entry in store.list(f"{layout.PENDING}/{run_id}").entries:
-            store.delete(entry.path)
+def clear(store: Store, run_id: str, *, kind: str) -> None:
+    """Remove the plan and the receipts of a run that is over, and of earlier ones of its kind.
+
+    What of an earlier plan still fitted was adopted, the rest is planned anew. A failure is only
+    logged: plans that were published are dead, whether or not they are removed.
+    """
+    try:
+        names = [entry.path for entry in store.list(layout.PENDING).entries]
+        for plan_path in [name for name in names if name.endswith("/" + layout.PLAN)]:
+            folder = plan_path.removesuffix(layout.PLAN)
+            if folder.split("/")[1] <= run_id and _read_plan(store, plan_path).kind == kind:
+                # The plan last: without it, nobody would know what the receipts belong to.
+                for name in sorted(name for name in names if name.startswith(folder)):
+                    store.delete(name)
+    except BatchError as error:
+        log.warning("finished plans are left to the next run: %s", error.message)
+
+
+def _read_plan(store: Store, path: str) -> Plan:
+    blob = store.read(path)
+    assert blob is not None, "no token was given"
+    return decode(blob.data, Plan, source=f"{store.url}/{path}")
 
 
 def _require_there(store: Store, file: PartFile) -> None:

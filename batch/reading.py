@@ -100,7 +100,7 @@ def read_status(target: Target, *, now: datetime) -> Status:
         todo=todo,
         waiting=waiting,
         unreadable=manifest.unreadable if manifest else (),
-        pending=tuple(_pending_runs(target.store)),
+        pending=tuple(pending_runs(target.store)),
         last_run=_heartbeat(target.store),
         trouble=trouble,
     )
@@ -189,7 +189,7 @@ def _outdated(live: Live) -> int:
     return sum(not found.startswith(recipe) for found in live.ledger.recipes().values())
 
 
-def _pending_runs(store: Store) -> Iterator[str]:
+def pending_runs(store: Store) -> Iterator[str]:
     """Runs that wrote a plan and did not publish: interrupted, held, or under way."""
     try:
         names = {entry.path for entry in store.list(layout.PENDING).entries}

@@ -12,7 +12,7 @@ from datetime import datetime
 from batch import layout
 from batch.errors import BatchError
 from batch.logs import log
-from batch.manifest import Counts, Unreadable, encode
+from batch.manifest import Counts, Kind, Unreadable, encode
 from batch.record import Heartbeat, RunRecord
 from batch.store.base import Exists, Missing, Store
 
@@ -24,7 +24,7 @@ class Trace:
     """What a run found out so far, so that its record can tell even when it failed."""
 
     job: str
-    kind: str
+    kind: Kind
     started_at: datetime
     run_id: str | None = None
     recipe: str | None = None

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from batch.columns import InputColumn, Scalar
-from batch.errors import DoesNotFit, NoInput, TryAgain
+from batch.errors import BadData, BatchError, DoesNotFit, NoInput, TryAgain
 from batch.job import Method
 from batch.manifest import Document, Histogram, decode
 
@@ -65,9 +65,13 @@ def read_model_file(model_path: Path, *, pin: str | None = None) -> tuple[str, S
         raise NoInput(
             f"{model_path}: no such model", "train it and save it there with batch.model.save_model"
         ) from None
-    sidecar = _read_sidecar(sidecar_path(model_path))
+    try:
+        sidecar = _read_sidecar(sidecar_path(model_path))
+    except BadData as error:  # Half of it is there.
+        raise _disagreement(model_path, error.message) from None
     if sidecar and sidecar.sha256 != sha256:
-        _being_replaced(model_path, sha256, sidecar)
+        found = f"{model_path}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
+        raise _disagreement(model_path, found)
     if pin and pin != sha256:
         raise DoesNotFit(
             f"{model_path}: found sha256 {sha256}, the job file pins {pin}",
@@ -116,9 +120,8 @@ def _read_sidecar(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _being_replaced(model_path: Path, sha256: str, sidecar: Sidecar) -> None:
+def _disagreement(model_path: Path, found: str) -> BatchError:
     newest = max(path.stat().st_mtime for path in (model_path, sidecar_path(model_path)))
-    message = f"{model_path}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
     if time.time() - newest < REPLACED_WITHIN_SECONDS:
-        raise TryAgain(f"{message}: it is being replaced", "the next run takes the new model")
-    raise DoesNotFit(message, "save the model again with save_model, or remove the sidecar")
+        return TryAgain(f"{found}: it is being replaced", "the next run takes the new model")
+    return DoesNotFit(found, "save the model again with save_model, or remove the sidecar")

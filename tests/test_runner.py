@@ -579,3 +579,25 @@ def test_a_hook_that_cannot_be_imported_is_named(job: JobFolder) -> None:
     outcome = job.run()
     assert outcome.exit_code == 78
     assert "importing hook raised NameError" in outcome.message
+
+
+def test_plans_that_nobody_needs_any_more_are_cleared(job: JobFolder) -> None:
+    """One that was held by another recipe goes when a later run is published."""
+    job.configure(checks={"min_rows": 4})
+    job.add("1.csv", DAY_1)
+    assert job.run().exit_code == 3
+    save_tiny_model(job.folder / "model.joblib", strength=0.01)
+    job.configure()
+    assert job.run().name == "published"
+    assert not list((job.output / "pending").rglob("*.json"))
+
+
+def test_a_state_folder_that_cannot_be_written_is_named(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service user may have no home."""
+    monkeypatch.setenv("BATCH_PREDICT_STATE", str(job.folder / "job.toml" / "state"))
+    job.add("1.csv", DAY_1)
+    outcome = job.run()
+    assert outcome.exit_code == 77
+    assert "BATCH_PREDICT_STATE" in outcome.hint

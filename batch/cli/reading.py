@@ -54,9 +54,10 @@ def history(job: str, last: int, as_json: bool) -> None:
       batch-predict history flight_delays
     """
     from batch.cli.output import print_json, print_table
-    from batch.reading import find_target, read_history
+    from batch.reading import find_target, pending_runs, read_history
 
-    records = read_history(find_target(job).store)[-last:]
+    store = find_target(job).store
+    records = read_history(store)[-last:]
     if as_json:
         print_json(records)
         return
@@ -72,6 +73,8 @@ def history(job: str, last: int, as_json: bool) -> None:
         ["started (UTC)", "outcome", "exit", "version", "inputs", "predicted", "rejected", "took",
          "run"],
     )  # fmt: skip
+    for unfinished in pending_runs(store):
+        click.echo(f"not published: {unfinished}")
 
 
 @click.command()
