@@ -177,7 +177,7 @@ def _try(draft: JobDraft) -> Trial:
     """Predict the sample as a run would. Raises `DoesNotFit` or `BadData`."""
     job = _job(draft)
     source = given_input(job, str(draft.sample.path))
-    trace = Trace(job=job.name, kind="init", started_at=utc_now())
+    trace = Trace(job=job.name, kind="run", started_at=utc_now())
     with importing_from(job.folder):
         trial = predict_first(load_model(job, source), source, TRIED_ROWS, trace)
     if trial.rejects and not trial.predicted:

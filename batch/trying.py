@@ -84,7 +84,7 @@ def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:
 
     Raises what would stop a run: `NoInput`, `DoesNotFit`, and `BadData` for an unreadable input.
     """
-    trace = Trace(job=job.name, kind="try", started_at=utc_now())
+    trace = Trace(job=job.name, kind="run", started_at=utc_now())
     with trace.timed("find input"):
         source = given_input(job, path) if path else newest_input(job)
     with importing_from(job.folder):

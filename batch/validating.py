@@ -104,7 +104,7 @@ def _check(job: Job, findings: _Findings) -> None:
             return
         _judge_model(job, model, findings)
         if source:
-            trace = Trace(job=job.name, kind="validate", started_at=utc_now())
+            trace = Trace(job=job.name, kind="run", started_at=utc_now())
             trial = findings.attempt(lambda: predict_first(model, source, TRIED_ROWS, trace))
             if trial:
                 _judge_trial(trial, findings)
