@@ -44,7 +44,7 @@ def judge_and_publish(
     usable = sum(result.outcome in {"taken", "resent"} for result in results)
     if not usable or (replaces and usable < len(results)):
         # Without their receipts, the next run tries these inputs again.
-        clear(store, trace.run_id, kind=trace.kind)
+        clear(store, kind=trace.kind)
         return _unpublished(live, unreadable(receipts), results, trace)
     finished = Finished(
         kind=trace.kind,
@@ -59,7 +59,7 @@ def judge_and_publish(
         manifest = publish(
             store, task.job, live, lambda base: draft(store, base, finished), clock=clock
         )
-    clear(store, trace.run_id, kind=trace.kind)
+    clear(store, kind=trace.kind)
     if manifest is None:
         message = "another run took these inputs in meanwhile"
         return Outcome("superseded", 0, message, run_id=trace.run_id, version=live.version)

@@ -124,20 +124,23 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         )
 
 
-def clear(store: Store, run_id: str, *, kind: str) -> None:
-    """Remove the plan and the receipts of a run that is over, and of earlier ones of its kind.
+def clear(store: Store, *, kind: str) -> None:
+    """Remove the plans and receipts of a kind, when a run of this kind is over.
 
-    What of an earlier plan still fitted was adopted, the rest is planned anew. A failure is only
-    logged: plans that were published are dead, whether or not they are removed.
+    What of them still fitted was adopted, the rest is planned anew. If another host is at work on
+    one just now, it goes on from what it has in memory, and only an interruption would cost it
+    more. A failure is only logged: plans that were published are dead, removed or not.
     """
     try:
         names = [entry.path for entry in store.list(layout.PENDING).entries]
         for plan_path in [name for name in names if name.endswith("/" + layout.PLAN)]:
             folder = plan_path.removesuffix(layout.PLAN)
-            if folder.split("/")[1] <= run_id and _read_plan(store, plan_path).kind == kind:
+            if _read_plan(store, plan_path).kind == kind:
                 # The plan last: without it, nobody would know what the receipts belong to.
-                for name in sorted(name for name in names if name.startswith(folder)):
-                    store.delete(name)
+                for name in [name for name in names if name.startswith(folder)]:
+                    if name != plan_path:
+                        store.delete(name)
+                store.delete(plan_path)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -31,7 +31,8 @@ from batch.store.base import Changed, Exists, Missing, Store
 class Tools:
     """What a process needs to predict slices; made once per process.
 
-    `score` maps a batch of the columns `model_columns` to as many rows of predictions.
+    `score` maps a batch of the columns `model_columns` to as many rows of predictions. `tell` is
+    called with the number of records of each chunk that was predicted.
     """
 
     inputs: Store
@@ -44,6 +45,7 @@ class Tools:
     run_id: str
     recipe: Recipe
     reference: Histogram | None
+    tell: Callable[[int], None]
 
 
 def predict_slice(piece: Slice, tools: Tools) -> Receipt:
@@ -278,6 +280,7 @@ class _SliceRun:
         return [side_by_side(records.take(scored.positions), carried, scored.predictions)]
 
     def _count(self, rows: pa.Table) -> None:
+        self._tools.tell(rows.num_rows)
         for pair in rows[INPUT].value_counts().to_pylist():
             self._predicted[pair["values"]] += pair["counts"]
         carried = {*self._tools.recipe.key, *self._tools.recipe.passthrough, *OUR_COLUMNS}

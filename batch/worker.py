@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One run as a worker process gets it: small, and picklable."""
+    """One run as a worker process gets it: small, and picklable.
+
+    `tell` hears of every chunk, where the run has no other process.
+    """
 
     job: Job
     recipe: Recipe
     run_id: str
     workers: int
+    tell: Callable[[int], None] | None = None
 
     def predict(self, piece: Slice) -> Receipt:
         """Predict one slice, or take the receipt of whoever was quicker."""
@@ -91,7 +96,12 @@ def _make_tools(assignment: Assignment) -> Tools:
         run_id=assignment.run_id,
         recipe=recipe,
         reference=scorer.reference,
+        tell=assignment.tell or _say_nothing,
     )
+
+
+def _say_nothing(records: int) -> None:
+    """The coordinator counts slices."""
 
 
 def columns_to_read(job: Job, recipe: Recipe, scorer: Scorer) -> tuple[InputColumn, ...]:

@@ -15,7 +15,7 @@ from batch.pending import adopt, read_pending, read_receipt, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt
+from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Store
 
 #: Called with slices done, slices in all, and records predicted so far.
@@ -49,10 +49,10 @@ def predict_all(
         read_receipt(store, piece, recipe) for piece in work.slices if piece.receipt in work.done
     ]
     left = [piece for piece in work.slices if piece.receipt not in work.done]
-    workers = count_workers(task.job.settings.run.workers, left) if left else 0
-    progress(len(receipts), len(work.slices), _predicted(receipts))
     if left:
-        predict = _ready(store, task, work.run_id, workers, trace)
+        shown = _Shown(progress, slices=len(work.slices), done=len(receipts))
+        workers = count_workers(task.job.settings.run.workers, left)
+        predict = _ready(store, task, trace, workers=workers, tell=shown.add_records)
     if work.plan is None:
         plan = Plan(
             format=PLAN_FORMAT,
@@ -69,25 +69,44 @@ def predict_all(
             for receipt in run_slices(predict, left, workers=workers):
                 require_reconciled(receipt, recipe)
                 receipts.append(receipt)
-                progress(len(receipts), len(work.slices), _predicted(receipts))
+                shown.add_slice(receipt)
     return sorted(receipts, key=lambda receipt: receipt.slice.number)
 
 
+class _Shown:
+    """Counts for a person who watches: by chunk in this process, else by slice."""
+
+    def __init__(self, progress: Progress, *, slices: int, done: int) -> None:
+        self._progress, self._slices = progress, slices
+        self._done, self._records, self._by_chunk = done, 0, False
+        progress(done, slices, 0)
+
+    def add_records(self, records: int) -> None:
+        self._by_chunk = True
+        self._records += records
+        self._progress(self._done, self._slices, self._records)
+
+    def add_slice(self, receipt: Receipt) -> None:
+        self._done += 1
+        if not self._by_chunk:
+            self._records += sum(result.predicted for result in receipt.results)
+        self._progress(self._done, self._slices, self._records)
+
+
 def _ready(
-    store: Store, task: Task, run_id: str, workers: int, trace: Trace
-) -> Callable[..., Receipt]:
+    store: Store, task: Task, trace: Trace, *, workers: int, tell: Callable[[int], None]
+) -> Callable[[Slice], Receipt]:
     """Publish the model, and load it here: what does not fit stops before the first record."""
     from batch.model.published import publish_model
     from batch.worker import Assignment, tools_of
 
+    assert trace.run_id is not None, "the caller has set it"
     with trace.timed("load model"):
         publish_model(
             store, task.job.model_path, task.recipe, task.sidecar, code_folder=task.job.folder
         )
-        assignment = Assignment(task.job, task.recipe, run_id, workers)
+        assignment = Assignment(
+            task.job, task.recipe, trace.run_id, workers, tell if workers == 1 else None
+        )
         tools_of(assignment)
     return assignment.predict
-
-
-def _predicted(receipts: list[Receipt]) -> int:
-    return sum(result.predicted for receipt in receipts for result in receipt.results)

@@ -47,6 +47,7 @@ def load_scorer(
             _require_golden_rows(estimator, sidecar)
     _require_methods(estimator, recipe)
     features = recipe.features or _own_features(estimator)
+    _require_features(estimator, features)
     return Scorer(
         estimator=estimator,
         columns=_raw_columns(recipe, features),
@@ -162,6 +163,27 @@ def _require_methods(estimator: Any, recipe: Recipe) -> None:
             f"the model ({type(estimator).__name__}) has no {', '.join(missing)}",
             "change model.methods in the job file",
         )
+
+
+def _require_features(estimator: Any, features: tuple[str, ...] | str | None) -> None:
+    """The model would raise on every record, and each input would count as unreadable."""
+    own, count = _own_features(estimator), getattr(estimator, "n_features_in_", None)
+    if not isinstance(features, tuple) or features == own:
+        return
+    if own:
+        unknown = [name for name in features if name not in own]
+        missing = [name for name in own if name not in features]
+        named = [("unknown:", unknown), ("missing:", missing)]
+        details = [f"{what} {', '.join(names)}" for what, names in named if names]
+        found = "; ".join(details) or f"their order is {', '.join(own)}"
+    elif count not in {None, len(features)}:
+        found = f"{len(features)} instead of {count}"
+    else:
+        return
+    raise DoesNotFit(
+        f"model.features: not those that the model was fitted with: {found}",
+        "correct model.features in the job file, or remove it",
+    )
 
 
 def _own_features(estimator: Any) -> tuple[str, ...] | None:

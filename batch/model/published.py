@@ -12,11 +12,13 @@ from batch import layout
 from batch.errors import BadData, TryAgain
 from batch.manifest import ModelInfo, decode, encode
 from batch.recipe import Recipe, code_files
-from batch.sidecar import Sidecar, hash_file, installed_versions, sidecar_path
+from batch.sidecar import Sidecar, hash_file, installed_versions
 from batch.store.base import Exists, Missing, Store
 
 if TYPE_CHECKING:
     from batch.model.scoring import Scorer
+
+_SIDECAR = "sidecar.json"
 
 
 def publish_model(
@@ -28,14 +30,12 @@ def publish_model(
     """
     info = model_info(recipe, sidecar)
     _copy_model(store, model_path, info)
-    if sidecar:
-        _create(store, f"{info.path}.json", sidecar_path(model_path).read_bytes())
-    if code_files(code_folder, [_module(name) for name in recipe.code]) != recipe.code:
-        raise TryAgain(
-            f"{code_folder}: the hook files changed while the run started",
-            "the next run takes them as they are then",
-        )
     folder = layout.recipe_folder(recipe.model_sha256, recipe.digest())
+    if sidecar:
+        # Beside the hooks, not beside the model: a model of the same bytes may be saved again
+        # with other hooks, whose golden rows come out differently.
+        _create(store, f"{folder}/{_SIDECAR}", encode(sidecar))
+    _require_code(recipe, code_folder)
     for name in recipe.code:
         _create(store, f"{folder}/{name}", (code_folder / name).read_bytes())
     # The recipe last: where it is, all that it names is.
@@ -67,7 +67,8 @@ def load_model(
 ) -> Scorer:
     """Load the copy of a recipe's model in OUTPUT with the hooks of `code_folder`.
 
-    Raises `DoesNotFit` as `load_scorer` does, `BadData` for a copy that was damaged.
+    Raises `DoesNotFit` as `load_scorer` does, `BadData` for a copy that was damaged, `TryAgain`
+    for hook files that are no longer those of the recipe.
     """
     from batch.model.loading import load_scorer
 
@@ -79,10 +80,11 @@ def load_model(
                 f"{store.url}/{path}: found sha256 {found}, its name says otherwise",
                 "delete this damaged copy; the next run makes it again",
             )
+        _require_code(recipe, code_folder)
         return load_scorer(
             local,
             recipe,
-            _read_sidecar(store, path),
+            _read_sidecar(store, recipe),
             code_folder=code_folder,
             allow_version_mismatch=allow_version_mismatch,
         )
@@ -150,13 +152,22 @@ def _create(store: Store, path: str, data: bytes) -> None:
         store.create(path, data)
 
 
-def _read_sidecar(store: Store, path: str) -> Sidecar | None:
+def _require_code(recipe: Recipe, folder: Path) -> None:
+    if code_files(folder, [_module(name) for name in recipe.code]) != recipe.code:
+        raise TryAgain(
+            f"{folder}: the hook files changed while the run started",
+            "the next run takes them as they are then",
+        )
+
+
+def _read_sidecar(store: Store, recipe: Recipe) -> Sidecar | None:
+    path = f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{_SIDECAR}"
     try:
-        blob = store.read(f"{path}.json")
+        blob = store.read(path)
     except Missing:
         return None
     assert blob is not None, "no token was given"
-    return decode(blob.data, Sidecar, source=f"{store.url}/{path}.json")
+    return decode(blob.data, Sidecar, source=f"{store.url}/{path}")
 
 
 def _module(file_name: str) -> str:

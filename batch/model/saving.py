@@ -70,7 +70,8 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
         preprocess=preprocess,
         postprocess=postprocess,
     )
-    modules = _modules_of(model)
+    # All refusals before the first file: what is there stays in use.
+    modules, hooks = _modules_of(model), (_hook_name(preprocess), _hook_name(postprocess))
     reference, golden = _predictions(scorer, sample)
     _replace(path, lambda temporary: joblib.dump(model, temporary))
     sidecar = Sidecar(
@@ -82,8 +83,8 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
         columns=scorer.columns,
         features=scorer.features,
         methods=scorer.methods,
-        preprocess=_hook_name(preprocess),
-        postprocess=_hook_name(postprocess),
+        preprocess=hooks[0],
+        postprocess=hooks[1],
         modules=modules,
         reference=reference,
         golden=golden,
@@ -185,7 +186,7 @@ def _modules_of(model: Any) -> tuple[str, ...]:
 def _hook_name(hook: Hook | None) -> str | None:
     if hook is None:
         return None
-    module, name = hook.__module__, hook.__qualname__
+    module, name = hook.__module__, getattr(hook, "__qualname__", repr(hook))
     if module == "__main__":
         _refuse_main(name)
     if not name.isidentifier():
