@@ -96,8 +96,8 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.Table:
             return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException:
         pass
+    found = {", ".join(f"{field.name} {field.type}" for field in part.schema) for part in parts}
     raise DoesNotFit(
-        f"the model gave {' and '.join(sorted({str(part.schema) for part in parts}))} for records "
-        "of one input",
+        f"the model gave {', elsewhere '.join(sorted(found))}",
         "the hooks and the model must give the same columns and types for every record",
     )

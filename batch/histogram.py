@@ -37,7 +37,7 @@ def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
 
 def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) -> Histogram | None:
     """A histogram without counts, with the reference's bins, or [0, 1] for probabilities."""
-    if reference and reference.column in predictions.schema.names:
+    if reference and reference.column in _numbers(predictions):
         return Histogram(
             column=reference.column, edges=reference.edges, counts=(0,) * len(reference.counts)
         )
@@ -77,15 +77,19 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def _main_column(predictions: pa.RecordBatch) -> str | None:
+    numbers = _numbers(predictions)
+    probabilities = [name for name in numbers if name.startswith("probability")]
+    return probabilities[-1] if probabilities else next(iter(numbers), None)
+
+
+def _numbers(predictions: pa.RecordBatch) -> list[str]:
     import pyarrow as pa
 
-    numbers = [
+    return [
         field.name
         for field in predictions.schema
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
     ]
-    probabilities = [name for name in numbers if name.startswith("probability")]
-    return probabilities[-1] if probabilities else next(iter(numbers), None)
 
 
 def _finite(values: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:

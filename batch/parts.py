@@ -78,6 +78,8 @@ class PartWriter:
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._sink, mode="w"), schema, compression="zstd"
         )
+        # Closed before its sink, or it complains to stderr when it is collected.
+        self._stack.callback(self._writer.close)
 
     def _conform(self, table: pa.Table) -> pa.Table:
         try:

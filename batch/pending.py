@@ -6,13 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batch import layout
-from batch.errors import BadData, BatchError
+from batch.errors import BadData, BatchError, TryAgain
 from batch.ledger import Ledger
 from batch.logs import log
 from batch.manifest import PartFile, decode
 from batch.planning import pack
 from batch.slices import Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
+
+
+class Overtaken(TryAgain):
+    """Another host published and cleared the plan that we were at work on."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,14 @@ def adopt(
 
 
 def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
-    """The receipt of a slice that is done. Raises `BadData` for one that does not add up."""
-    blob = store.read(piece.receipt)
+    """The receipt of a slice that is done.
+
+    Raises `Overtaken` when it is gone, `BadData` for one that does not add up.
+    """
+    try:
+        blob = store.read(piece.receipt)
+    except Missing:
+        raise Overtaken(f"{store.url}/{piece.receipt}: another host finished it") from None
     assert blob is not None, "no token was given"
     receipt = decode(blob.data, Receipt, source=f"{store.url}/{piece.receipt}")
     require_reconciled(receipt, recipe)

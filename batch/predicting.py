@@ -171,7 +171,9 @@ class _SliceRun:
     def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[_Tally | InputResult]:
         tally, waiting = _Tally(self._slice.inputs[0]), list[_Piece]()
         for piece in self._read(tally):
-            waiting = self._write_if_full([*waiting, piece], part)
+            if piece.rows:
+                waiting.append(piece)
+            waiting = self._write_if_full(waiting, part)
             if not waiting:  # Any number of rejects takes no more memory than a chunk.
                 _write_rejects(tally, rejects)
         self._write(waiting, part)
@@ -183,7 +185,7 @@ class _SliceRun:
         for planned in self._slice.inputs:
             tally = _Tally(planned)
             try:
-                waiting += list(self._read(tally))
+                waiting += [piece for piece in self._read(tally) if piece.rows]
                 found.append(tally)
             except _LEFT_OUT as error:
                 found.append(_left_out(planned, error))

@@ -176,7 +176,7 @@ def _code(folder: Path, modules: Iterable[str]) -> dict[str, str]:
     try:
         return code_files(folder, modules)
     except SyntaxError as error:
-        raise DoesNotFit(f"{error.filename}, line {error.lineno}: {error.msg}") from None
+        raise DoesNotFit(str(error), "correct the file, then run again") from None
 
 
 def code_files(folder: Path, modules: Iterable[str]) -> dict[str, str]:
@@ -194,13 +194,22 @@ def code_files(folder: Path, modules: Iterable[str]) -> dict[str, str]:
                 source = file.read_bytes()
                 found[name] = hashlib.sha256(source).hexdigest()
                 package = ".".join(file.relative_to(folder).parent.parts)
-                open_modules.extend(_imports(ast.parse(source, str(file)), package))
+                open_modules.extend(_imports(_parse(source, file), package))
     return dict(sorted(found.items()))
+
+
+def _parse(source: bytes, file: Path) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise SyntaxError(f"{file}{line}: {reason}") from None
 
 
 def _files_of(folder: Path, module: str) -> Iterator[Path]:
     """The file of a module, and the `__init__.py` of every package above it."""
-    parts = module.split(".")
+    parts = [part for part in module.split(".") if part]
     for length in range(1, len(parts) + 1):
         path = folder.joinpath(*parts[:length])
         candidates = [path / "__init__.py"]

@@ -10,9 +10,10 @@ from batch.errors import BatchError, Held
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.lock import Locked, output_lock, remember, require_not_older
-from batch.logs import utc_now
+from batch.logs import log, utc_now
+from batch.pending import Overtaken
 from batch.planning import Survey
-from batch.publishing import move_pointer, read_live, require_same_output
+from batch.publishing import TRIES, move_pointer, read_live, require_same_output
 from batch.reporting import Outcome, Trace, leave_record
 from batch.signals import Stopped, stoppable
 from batch.store import open_store
@@ -47,7 +48,7 @@ def run(job: Job, options: Options) -> Outcome:
             store = open_store(job.output_url)
             try:
                 with stoppable(job.settings.run.timeout):
-                    outcome = _run(job, store, options, trace)
+                    outcome = _run_anew(job, store, options, trace)
             except BatchError as error:
                 outcome = _stopped(error, trace)
             except Stopped as stop:
@@ -69,6 +70,16 @@ def run(job: Job, options: Options) -> Outcome:
         return Outcome("locked", error.exit_code, error.message, error.hint)
     except BatchError as error:
         return _stopped(error, trace)
+
+
+def _run_anew(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:
+    """Begin again when another host finished what this run was about to take over."""
+    for _ in range(TRIES - 1):
+        try:
+            return _run(job, store, options, trace)
+        except Overtaken as overtaken:
+            log.info("%s: begin again", overtaken.message)
+    return _run(job, store, options, trace)
 
 
 def _run(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:

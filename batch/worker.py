@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
 from batch.job import Job
-from batch.manifest import decode
+from batch.pending import read_receipt
 from batch.recipe import Recipe
 from batch.slices import Receipt, Slice
 from batch.store import open_store
@@ -42,9 +42,7 @@ class Assignment:
         try:
             return predict_slice(piece, tools)
         except Exists:
-            blob = tools.output.read(piece.receipt)
-            assert blob is not None, "no token was given"
-            return decode(blob.data, Receipt, source=piece.receipt)
+            return read_receipt(tools.output, piece, self.recipe.digest())
 
 
 _tools: dict[str, Tools] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.ledger import Ledger, LedgerEntry, encode_segment
-from batch.pending import PendingPlan, adopt
+from batch.pending import Overtaken, PendingPlan, adopt, read_receipt
 from batch.planning import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
 from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Slice
+from batch.store import open_store
 from batch.store.base import Entry, Listing
 from tests.jobs import JobFolder
 
@@ -170,3 +172,9 @@ def test_a_ledger_survives_its_file() -> None:
     found = ledger(first, ledgered("b"), second)
     assert found.get("a") == second
     assert (len(found), found.token("b"), found.token("c")) == (2, "t1", None)
+
+
+def test_a_receipt_that_another_host_cleared_is_no_damage(tmp_path: Path) -> None:
+    """It published the plan meanwhile: the run begins again and finds nothing left to do."""
+    with pytest.raises(Overtaken):
+        read_receipt(open_store(str(tmp_path)), piece(0, planned("a")), "recipe")
