@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from datetime import datetime
@@ -51,6 +52,12 @@ def model_path(sha256: str) -> str:
 def recipe_folder(model_sha256: str, recipe: str) -> str:
     """Where the hook files of a recipe lie, beside its model."""
     return f"models/{model_sha256}/{recipe[:16]}"
+
+
+def saved_sidecar_path(model_sha256: str, recipe: str, content: bytes) -> str:
+    """Named by its content: a model of the same bytes may be saved again with other golden rows."""
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return f"{recipe_folder(model_sha256, recipe)}/sidecar-{digest}.json"
 
 
 def recipe_path(model_sha256: str, recipe: str) -> str:

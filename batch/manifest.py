@@ -44,7 +44,8 @@ class Counts(Document, frozen=True):
 class ModelInfo(Document, frozen=True):
     """The model behind the newest predictions; paths are relative to OUTPUT.
 
-    `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it.
+    `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it. `sidecar`
+    is what was known of the model when it was saved, null where it had none.
     """
 
     sha256: str
@@ -53,6 +54,7 @@ class ModelInfo(Document, frozen=True):
     class_name: str = msgspec.field(name="class")
     versions: dict[str, str]
     recipe: str
+    sidecar: str | None = None
 
 
 class PartFile(Document, frozen=True):

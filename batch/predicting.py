@@ -196,6 +196,7 @@ class _SliceRun:
     def _read(self, tally: _Tally) -> Iterator[_Piece]:
         """The records of one input; an exception at the end still leaves all of it out."""
         planned = tally.planned
+        failure: Unreadable | None = None
         try:
             # Leaving this `with` checks that the input is still the one that was planned.
             with self._tools.inputs.fetch(planned.path, token=planned.token) as local:
@@ -203,9 +204,14 @@ class _SliceRun:
                     tally.digest = digest_file(local)
                 if tally.digest == planned.seen_digest:
                     raise _Resent(tally.digest)
-                yield from self._decode(str(local), tally)
+                try:
+                    yield from self._decode(str(local), tally)
+                except Unreadable as error:  # Unless it changed meanwhile: then that is the reason.
+                    failure = error
         except (Missing, Changed) as error:
             raise _Moved(error.message) from None
+        if failure:
+            raise failure
         self._require_few_rejects(tally)
 
     def _decode(self, local: str, tally: _Tally) -> Iterator[_Piece]:

@@ -12,6 +12,7 @@ from batch.errors import DoesNotFit
 from batch.job import Job
 from batch.pending import read_receipt
 from batch.recipe import Recipe
+from batch.sidecar import Sidecar
 from batch.slices import Receipt, Slice
 from batch.store import open_store
 from batch.store.base import Exists
@@ -30,6 +31,7 @@ class Assignment:
 
     job: Job
     recipe: Recipe
+    sidecar: Sidecar | None
     run_id: str
     workers: int
     tell: Callable[[int], None] | None = None
@@ -71,6 +73,7 @@ def _make_tools(assignment: Assignment) -> Tools:
     scorer = load_model(
         output,
         recipe,
+        assignment.sidecar,
         code_folder=job.folder,
         allow_version_mismatch=job.settings.model.allow_version_mismatch,
     )

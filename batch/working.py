@@ -106,7 +106,12 @@ def _ready(
             store, task.job.model_path, task.recipe, task.sidecar, code_folder=task.job.folder
         )
         assignment = Assignment(
-            task.job, task.recipe, trace.run_id, workers, tell if workers == 1 else None
+            task.job,
+            task.recipe,
+            task.sidecar,
+            trace.run_id,
+            workers,
+            tell if workers == 1 else None,
         )
         tools_of(assignment)
     return assignment.predict

@@ -601,3 +601,16 @@ def test_a_state_folder_that_cannot_be_written_is_named(
     outcome = job.run()
     assert outcome.exit_code == 77
     assert "BATCH_PREDICT_STATE" in outcome.hint
+
+
+def test_a_corrected_sidecar_is_believed(job: JobFolder) -> None:
+    """The same model and recipe with other golden rows: what lies in OUTPUT is no obstacle."""
+    job.add("1.csv", DAY_1)
+    sidecar = job.folder / "model.joblib.json"
+    good = sidecar.read_text()
+    spoiled = json.loads(good)
+    spoiled["golden"]["predictions"]["probability_no"][0] = 0.123
+    sidecar.write_text(json.dumps(spoiled))
+    assert job.run().exit_code == 78
+    sidecar.write_text(good)
+    assert job.run().name == "published"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,8 +19,6 @@ from batch.store.base import Exists, Missing, Store
 if TYPE_CHECKING:
     from batch.model.scoring import Scorer
 
-_SIDECAR = "sidecar.json"
-
 
 def publish_model(
     store: Store, model_path: Path, recipe: Recipe, sidecar: Sidecar | None, *, code_folder: Path
@@ -31,10 +30,8 @@ def publish_model(
     info = model_info(recipe, sidecar)
     _copy_model(store, model_path, info)
     folder = layout.recipe_folder(recipe.model_sha256, recipe.digest())
-    if sidecar:
-        # Beside the hooks, not beside the model: a model of the same bytes may be saved again
-        # with other hooks, whose golden rows come out differently.
-        _create(store, f"{folder}/{_SIDECAR}", encode(sidecar))
+    if sidecar and info.sidecar:
+        _create(store, info.sidecar, encode(sidecar))
     _require_code(recipe, code_folder)
     for name in recipe.code:
         _create(store, f"{folder}/{name}", (code_folder / name).read_bytes())
@@ -45,13 +42,17 @@ def publish_model(
 
 def model_info(recipe: Recipe, sidecar: Sidecar | None) -> ModelInfo:
     """What the manifest says of the model of a recipe."""
+    digest = recipe.digest()
     return ModelInfo(
         sha256=recipe.model_sha256,
         path=layout.model_path(recipe.model_sha256),
         format="joblib",
         class_name=sidecar.class_name if sidecar else "",
         versions=sidecar.versions if sidecar else installed_versions(),
-        recipe=layout.recipe_path(recipe.model_sha256, recipe.digest()),
+        recipe=layout.recipe_path(recipe.model_sha256, digest),
+        sidecar=layout.saved_sidecar_path(recipe.model_sha256, digest, encode(sidecar))
+        if sidecar
+        else None,
     )
 
 
@@ -63,7 +64,12 @@ def read_recipe(store: Store, info: ModelInfo) -> Recipe:
 
 
 def load_model(
-    store: Store, recipe: Recipe, *, code_folder: Path, allow_version_mismatch: bool
+    store: Store,
+    recipe: Recipe,
+    sidecar: Sidecar | None,
+    *,
+    code_folder: Path,
+    allow_version_mismatch: bool,
 ) -> Scorer:
     """Load the copy of a recipe's model in OUTPUT with the hooks of `code_folder`.
 
@@ -84,7 +90,7 @@ def load_model(
         return load_scorer(
             local,
             recipe,
-            _read_sidecar(store, recipe),
+            sidecar,
             code_folder=code_folder,
             allow_version_mismatch=allow_version_mismatch,
         )
@@ -99,8 +105,13 @@ def load_published(store: Store, info: ModelInfo) -> PublishedModel:
         assert blob is not None, "no token was given"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(blob.data)
-    scorer = load_model(store, recipe, code_folder=folder, allow_version_mismatch=False)
-    return PublishedModel(scorer)
+    sidecar = _read_sidecar(store, info.sidecar) if info.sidecar else None
+    try:
+        return PublishedModel(
+            load_model(store, recipe, sidecar, code_folder=folder, allow_version_mismatch=False)
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class PublishedModel:
@@ -148,7 +159,7 @@ def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
 
 
 def _create(store: Store, path: str, data: bytes) -> None:
-    with suppress(Exists):  # The name holds a hash of the content.
+    with suppress(Exists):  # Each of these names holds a hash of the content.
         store.create(path, data)
 
 
@@ -160,12 +171,8 @@ def _require_code(recipe: Recipe, folder: Path) -> None:
         )
 
 
-def _read_sidecar(store: Store, recipe: Recipe) -> Sidecar | None:
-    path = f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{_SIDECAR}"
-    try:
-        blob = store.read(path)
-    except Missing:
-        return None
+def _read_sidecar(store: Store, path: str) -> Sidecar:
+    blob = store.read(path)
     assert blob is not None, "no token was given"
     return decode(blob.data, Sidecar, source=f"{store.url}/{path}")
 
