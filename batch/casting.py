@@ -65,7 +65,7 @@ def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
     given = pa.array([value is not None for value in values], pa.bool_())
     match column.type:
         case None:
-            array = pa.array(values)
+            array = _untyped(values)
         case "int64" | "float64" | "bool":
             array = _from_scalars(values, column)
         case "category" if arrow_type(column) == pa.int64():
@@ -194,6 +194,8 @@ def _parse_timestamps(values: pa.Array, zone: str) -> pa.Array:
 
 def _in_zone(naive: pa.Array, zone: str) -> pa.Array:
     """Raises ArrowInvalid for a time that a change of clocks skips or repeats."""
+    if zone == "UTC":  # Needs no database of time zones.
+        return naive.cast(_UTC)
     return pc.assume_timezone(naive, zone).cast(_UTC)
 
 
@@ -232,14 +234,21 @@ def _cast_most(
     try:
         return cast(values)
     except pa.ArrowInvalid:
-        if len(values) == 1:
-            return pa.nulls(1, target)
+        if len(values) <= 1:
+            return pa.nulls(len(values), target)
     middle = len(values) // 2
     halves = (values.slice(0, middle), values.slice(middle))
     return pa.concat_arrays([_cast_most(half, target, cast) for half in halves])
 
 
 # JSON
+
+
+def _untyped(values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except (OverflowError, pa.ArrowException):  # Mixed: nobody can tell which of them fit.
+        return pa.nulls(len(values))
 
 
 def _from_scalars(values: Sequence[Any], column: InputColumn) -> pa.Array:

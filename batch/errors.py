@@ -7,6 +7,10 @@ Anything else that is raised is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 EXIT_CODES: dict[int, str] = {
     0: "published, or nothing to do",
     1: "a bug: the traceback says where",
@@ -14,7 +18,7 @@ EXIT_CODES: dict[int, str] = {
     3: "held by a check, or paused after a rollback",
     65: "some inputs could not be read or had too many rejects; the others are published",
     66: "no such input",
-    69: "store unreachable, or older than this host has seen",
+    69: "store unreachable, damaged, or older than this host has seen",
     75: "try again: locked, interrupted, lost the race, or outcome unknown",
     77: "not permitted",
     78: "the job file or the model does not fit",
@@ -66,6 +70,10 @@ class StoreDown(BatchError):
     exit_code = 69
 
 
+class Damaged(StoreDown):
+    """Something that the program itself wrote is missing, cut off or altered."""
+
+
 class TryAgain(BatchError):
     """Nothing is wrong that another run does not mend."""
 
@@ -82,3 +90,14 @@ class DoesNotFit(BatchError):
     """The job file or the model does not fit the records, the output or this environment."""
 
     exit_code = 78
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Name a file of the operator's that may not be read; one that is absent stays absent."""
+    try:
+        yield
+    except PermissionError:
+        raise NotPermitted(
+            f"{path}: permission denied", "let the user who runs this read it"
+        ) from None

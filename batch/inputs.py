@@ -56,8 +56,10 @@ def _ends_whole(store: Store, entry: Entry) -> bool:
         with store.fetch(entry.path) as local, local.open("rb") as file:
             file.seek(-1, 2)
             return file.read(1) in b"\r\n"
-    except (Missing, OSError):
-        return False  # Gone or cut since it was listed: it waits.
+    except Missing:
+        return False  # Gone since it was listed.
+    except OSError:
+        return True  # That it cannot be read is said when it is read.
 
 
 def _nearest(job: Job) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from batch.errors import DoesNotFit, NoInput
+from batch.errors import DoesNotFit, NoInput, reading
 from batch.job import Job, JobSettings
 from batch.mistakes import Location, Mistake, describe, line_of
 
@@ -26,7 +26,8 @@ def load_job(job: str) -> Job:
     """
     file = find_job(job)
     try:
-        text = file.read_text(encoding="utf-8")
+        with reading(file):
+            text = file.read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DoesNotFit(f"{file}: not TOML: {error}") from None

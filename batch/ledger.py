@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from batch.errors import BadData
+from batch.errors import Damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +45,7 @@ class Ledger:
 
     @classmethod
     def from_segments(cls, segments: Iterable[tuple[str, bytes]]) -> Ledger:
-        """Read segments, given as (source, bytes), oldest first. Raises `BadData`."""
+        """Read segments, given as (source, bytes), oldest first. Raises `Damaged`."""
         tables = [_decode(data, source) for source, data in segments]
         if not tables:
             return cls()
@@ -131,7 +131,7 @@ def _decode(data: bytes, source: str) -> pa.Table:
         # Casting loads half of Arrow, and what we wrote needs none.
         return table if table.schema.equals(_schema()) else table.cast(_schema())
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise BadData(
+        raise Damaged(
             f"{source}: not a ledger segment: {error}",
             "a missing ledger is never taken for an empty one: restore the file",
         ) from None

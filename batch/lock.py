@@ -27,6 +27,10 @@ class Locked(TryAgain):
     """Another run of this output is under way on this host."""
 
 
+class OlderOutput(StoreDown):
+    """The output is not the one that this host knows: nothing may be written there."""
+
+
 class _Seen(Document, frozen=True):
     output: str
     version: int
@@ -76,7 +80,7 @@ def require_not_older(output_url: str, newest: Manifest | None, *, accept_older:
         return
     found = newest.version if newest else 0
     if found < seen.version and not accept_older:
-        raise StoreDown(
+        raise OlderOutput(
             f"{output_url}: found {f'version {found}' if found else 'no version'}, this host saw "
             f"version {seen.version} there; is the disk mounted?",
             "if this is what you want, run once with --accept-older",

@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from batch.errors import BadData, DoesNotFit
+from batch.errors import Damaged, DoesNotFit
 
 FORMAT = "batch-predict/1"
 
@@ -155,11 +155,11 @@ def encode(document: Document) -> bytes:
 
 
 def decode(data: bytes, kind: type[AnyDocument], *, source: str) -> AnyDocument:
-    """Read a document; raises `BadData` that names the source and the field."""
+    """Read a document; raises `Damaged` that names the source and the field."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{source}: {error}") from None
+        raise Damaged(f"{source}: {error}", "restore the file; nothing was changed") from None
 
 
 def decode_manifest(data: bytes, *, source: str) -> Manifest:

@@ -12,8 +12,10 @@ from batch.ledger import Ledger, LedgerEntry, seen_mark
 from batch.slices import PlannedInput
 from batch.store.base import Entry, Listing
 
-#: Inputs up to this size share a slice, of up to this many bytes and inputs.
+#: Inputs up to this size share a slice, of up to this many bytes and inputs. Each is read whole,
+#: so a compressed one counts as what it may become in memory.
 SMALL_BYTES = 4 << 20
+_UNPACKED = 16
 PACKED_BYTES = 64 << 20
 PACKED_INPUTS = 2_000
 
@@ -83,15 +85,20 @@ def pack(inputs: Iterable[PlannedInput]) -> list[tuple[PlannedInput, ...]]:
     together: list[PlannedInput] = []
     held = 0
     for planned in inputs:
-        if planned.size > SMALL_BYTES:
+        size = planned.size * (_UNPACKED if _is_compressed(planned.path) else 1)
+        if size > SMALL_BYTES:
             groups.append((planned,))
             continue
-        if together and (held + planned.size > PACKED_BYTES or len(together) == PACKED_INPUTS):
+        if together and (held + size > PACKED_BYTES or len(together) == PACKED_INPUTS):
             groups.append(tuple(together))
             together, held = [], 0
         together.append(planned)
-        held += planned.size
+        held += size
     return [*groups, tuple(together)] if together else groups
+
+
+def _is_compressed(path: str) -> bool:
+    return path.endswith(".parquet") or compression_of(path) is not None
 
 
 def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -200,8 +201,7 @@ class _SliceRun:
         try:
             # Leaving this `with` checks that the input is still the one that was planned.
             with self._tools.inputs.fetch(planned.path, token=planned.token) as local:
-                with self._timed("read"):
-                    tally.digest = digest_file(local)
+                tally.digest = self._digest(local)
                 if tally.digest == planned.seen_digest:
                     raise _Resent(tally.digest)
                 try:
@@ -213,6 +213,13 @@ class _SliceRun:
         if failure:
             raise failure
         self._require_few_rejects(tally)
+
+    def _digest(self, local: Path) -> str:
+        try:
+            with self._timed("read"):
+                return digest_file(local)
+        except OSError as error:
+            raise Unreadable(f"cannot be read: {error.strerror or error}") from None
 
     def _decode(self, local: str, tally: _Tally) -> Iterator[_Piece]:
         chunks = self._tools.decode(local)

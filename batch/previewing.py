@@ -49,7 +49,7 @@ def preview(job: Job) -> Preview:
         return _without_recipe(job, live, found, notes)
     if job.settings.output.mode == "replace":
         found = replacement(job, live, found, recipe)
-    slices, done = _slices(job, store, live, found, recipe)
+    slices, done = _slices(job, store, live, found, recipe, notes)
     outdated = _outdated(job, live, found, recipe.digest())
     return Preview(live.version, found, slices, done, outdated, tuple(notes))
 
@@ -74,10 +74,14 @@ def _without_recipe(job: Job, live: Live, found: Survey, notes: list[str]) -> Pr
     return Preview(live.version, found, len(pack(found.todo)), 0, 0, tuple(notes))
 
 
-def _slices(job: Job, store: Store, live: Live, found: Survey, recipe: Recipe) -> tuple[int, int]:
+def _slices(
+    job: Job, store: Store, live: Live, found: Survey, recipe: Recipe, notes: list[str]
+) -> tuple[int, int]:
     """How many slices a run would have, and how many of them are done already."""
     pending = read_pending(store, live.ledger, kind="run", job=job.name)
     work = adopt(pending, found.todo, recipe=recipe.digest(), new_run_id="preview")
+    if work.plan and len(work.done) == len(work.slices):
+        notes.append("all is predicted already and waits for a check: a run judges it again")
     return len(work.slices), len(work.done)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from batch import layout
-from batch.errors import BadData, BatchError, DoesNotFit, TryAgain
+from batch.errors import BatchError, Damaged, DoesNotFit, TryAgain
 from batch.job import Job
 from batch.ledger import MAX_SEGMENTS, Ledger, LedgerEntry, encode_segment
 from batch.logs import log
@@ -34,7 +34,7 @@ TRIES = 5
 def read_live(store: Store) -> Live:
     """The newest version and its ledger.
 
-    Raises `BadData` for anything that cannot be read: a missing ledger is never an empty one.
+    Raises `Damaged` for anything that cannot be read: a missing ledger is never an empty one.
     """
     manifest = newest_manifest(store)
     segments = manifest.ledger if manifest else ()
@@ -75,7 +75,14 @@ def read_pointer(store: Store) -> tuple[Manifest, str] | None:
         blob = _require(store.read(layout.POINTER))
     except Missing:
         return None
-    return decode_manifest(blob.data, source=f"{store.url}/{layout.POINTER}"), blob.token
+    try:
+        return decode_manifest(blob.data, source=f"{store.url}/{layout.POINTER}"), blob.token
+    except Damaged as error:
+        raise Damaged(
+            error.message,
+            f"{layout.POINTER} is a copy of the newest file in {layout.MANIFESTS}/: remove it, "
+            "and the next run writes it anew",
+        ) from None
 
 
 def publish(
@@ -237,9 +244,15 @@ def _write_segment(store: Store, commit_id: str, entries: tuple[LedgerEntry, ...
 
 
 def _read_segment(store: Store, segment: LedgerFile) -> bytes:
-    data = _require(store.read(segment.path)).data
+    try:
+        data = _require(store.read(segment.path)).data
+    except Missing as error:
+        raise Damaged(
+            f"{error.message}: a missing ledger is never taken for an empty one",
+            "restore the file from a backup; nothing was changed",
+        ) from None
     if hashlib.sha256(data).hexdigest() != segment.sha256:
-        raise BadData(
+        raise Damaged(
             f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
             "restore the file from a backup; nothing was changed",
         )

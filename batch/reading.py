@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batch import layout
 from batch.casting import cast_text
 from batch.columns import InputColumn, type_of_arrow
-from batch.errors import BadUsage, BatchError, NoInput
+from batch.errors import BadUsage, BatchError, Damaged, NoInput
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
@@ -39,17 +39,17 @@ class Target:
 
 
 class Status(Document, frozen=True):
-    """How a job is doing; times in UTC, ages in seconds.
+    """How a job is doing; times in UTC.
 
     `todo` and `waiting` count inputs (null where no job file tells where they are), `outdated`
-    inputs predicted by another recipe than the newest.
+    inputs predicted by another recipe than the newest. `is_readable` tells whether the output is.
     """
 
     job: str
     output: str
     version: int | None
     published_at: datetime | None
-    age: float | None
+    age_seconds: float | None
     is_stale: bool
     paused: str | None
     totals: Counts
@@ -60,7 +60,8 @@ class Status(Document, frozen=True):
     unreadable: tuple[Unreadable, ...]
     pending: tuple[str, ...]
     last_run: Heartbeat | None
-    trouble: str = ""
+    is_readable: bool
+    trouble: str
 
 
 def find_target(name: str) -> Target:
@@ -74,22 +75,24 @@ def find_target(name: str) -> Target:
 
 def read_status(target: Target, *, now: datetime) -> Status:
     """How the job is doing; trouble with its input or output is part of the answer."""
-    live, trouble = None, ""
-    todo = waiting = None
+    live = manifest = todo = waiting = None
+    trouble, is_readable = "", False
     try:
+        manifest = newest_manifest(target.store)
         live = read_live(target.store)
+        is_readable = True
         if target.job:
             found = survey_inputs(target.job, live.ledger)
             todo, waiting = len(found.todo), len(found.waiting)
     except BatchError as error:
         trouble = error.message
-    manifest = live.manifest if live else None
+    last = _last_record(target.store)
     return Status(
         job=manifest.job if manifest else target.name,
         output=target.store.url,
         version=manifest.version if manifest else None,
         published_at=manifest.published_at if manifest else None,
-        age=(now - manifest.published_at).total_seconds() if manifest else None,
+        age_seconds=(now - manifest.published_at).total_seconds() if manifest else None,
         is_stale=bool(manifest and manifest.stale_after and now > manifest.stale_after),
         paused=f"by {manifest.paused.by}: {manifest.paused.reason}"
         if manifest and manifest.paused
@@ -99,11 +102,21 @@ def read_status(target: Target, *, now: datetime) -> Status:
         outdated=_outdated(live) if live else 0,
         todo=todo,
         waiting=waiting,
-        unreadable=manifest.unreadable if manifest else (),
+        unreadable=last.unreadable if last else (),
         pending=tuple(pending_runs(target.store)),
         last_run=_heartbeat(target.store),
+        is_readable=is_readable,
         trouble=trouble,
     )
+
+
+def _last_record(store: Store) -> RunRecord | None:
+    """The record of the last run that did or tried anything, as far as it can be read."""
+    try:
+        paths = [entry.path for entry in store.list(layout.RUNS).entries]
+        return _read_record(store, paths[-1]) if paths else None
+    except BatchError:
+        return None
 
 
 def read_history(store: Store) -> list[RunRecord]:
@@ -111,11 +124,9 @@ def read_history(store: Store) -> list[RunRecord]:
     records = []
     for entry in store.list(layout.RUNS).entries:
         try:
-            blob = store.read(entry.path)
+            records.append(_read_record(store, entry.path))
         except Missing:
             continue  # Pruned since it was listed.
-        assert blob is not None, "no token was given"
-        records.append(decode(blob.data, RunRecord, source=f"{store.url}/{entry.path}"))
     return sorted(records, key=lambda record: record.started_at)
 
 
@@ -165,10 +176,23 @@ def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[di
 
 
 def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
-        yield from part.iter_batches()
+    try:
+        with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
+            yield from part.iter_batches()
+    except (pa.ArrowException, Missing) as error:
+        raise Damaged(
+            f"{store.url}/{file.path}: cannot be read: {error}",
+            "restore the file; nothing else is lost",
+        ) from None
+
+
+def _read_record(store: Store, path: str) -> RunRecord:
+    blob = store.read(path)
+    assert blob is not None, "no token was given"
+    return decode(blob.data, RunRecord, source=f"{store.url}/{path}")
 
 
 def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:

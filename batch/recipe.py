@@ -11,7 +11,7 @@ import msgspec
 
 from batch import __version__
 from batch.columns import InputColumn
-from batch.errors import DoesNotFit
+from batch.errors import DoesNotFit, reading
 from batch.job import ColumnSection, ColumnType, Job, Method
 from batch.manifest import Document
 from batch.sidecar import Sidecar
@@ -191,7 +191,8 @@ def code_files(folder: Path, modules: Iterable[str]) -> dict[str, str]:
         for file in _files_of(folder, open_modules.pop()):
             name = file.relative_to(folder).as_posix()
             if name not in found:
-                source = file.read_bytes()
+                with reading(file):
+                    source = file.read_bytes()
                 found[name] = hashlib.sha256(source).hexdigest()
                 package = ".".join(file.relative_to(folder).parent.parts)
                 open_modules.extend(_imports(_parse(source, file), package))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from batch import layout
 from batch.columns import AS_OF, INPUT
-from batch.errors import BadData
+from batch.errors import Damaged
 from batch.ledger import Ledger, LedgerEntry
 from batch.manifest import Manifest, PartFile
 from batch.parts import PartWriter
@@ -35,7 +35,7 @@ def without_inputs(
 ) -> Rewritten:
     """Drop the parts that hold only leaving inputs, write those that hold others anew.
 
-    `leaving` are paths with a ledger entry. Raises `BadData` for a part that is damaged.
+    `leaving` are paths with a ledger entry. Raises `Damaged` for a part that is damaged.
     """
     entries = [entry for entry in map(ledger.get, leaving) if entry]
     touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)}
@@ -72,7 +72,7 @@ def _rewrite(
     gone = pa.array(sorted(leaving), pa.string())
     with store.fetch(file.path) as local, ExitStack() as stack:
         if hash_file(local) != file.sha256:
-            raise BadData(
+            raise Damaged(
                 f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
                 "restore the file from a backup; nothing was changed",
             )

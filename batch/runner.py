@@ -9,7 +9,7 @@ from datetime import datetime
 from batch.errors import BatchError, Held
 from batch.inputs import survey_inputs
 from batch.job import Job
-from batch.lock import Locked, output_lock, remember, require_not_older
+from batch.lock import Locked, OlderOutput, output_lock, remember, require_not_older
 from batch.logs import log, utc_now
 from batch.pending import Overtaken
 from batch.planning import Survey
@@ -49,6 +49,8 @@ def run(job: Job, options: Options) -> Outcome:
             try:
                 with stoppable(job.settings.run.timeout):
                     outcome = _run_anew(job, store, options, trace)
+            except OlderOutput as error:
+                return _stopped(error, trace)  # Not even a heartbeat: the disk may be missing.
             except BatchError as error:
                 outcome = _stopped(error, trace)
             except Stopped as stop:

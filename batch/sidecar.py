@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from batch.columns import InputColumn, Scalar
-from batch.errors import BadData, BatchError, DoesNotFit, NoInput, TryAgain
+from batch.errors import BatchError, Damaged, DoesNotFit, TryAgain, reading
 from batch.job import Method
 from batch.manifest import Document, Histogram, decode
 
@@ -56,18 +56,20 @@ def sidecar_path(model_path: Path) -> Path:
 def read_model_file(model_path: Path, *, pin: str | None = None) -> tuple[str, Sidecar | None]:
     """The sha256 of a model file, and its sidecar if it has one.
 
-    Raises `NoInput` where there is no model, `TryAgain` while model and sidecar are being
-    replaced, `DoesNotFit` when they disagree for longer than that or with the pin.
+    Raises `TryAgain` while model and sidecar are being
+    replaced, `DoesNotFit` where there is no model, and when they disagree for longer than
+    that or with the pin.
     """
     try:
-        sha256 = hash_file(model_path)
+        with reading(model_path):
+            sha256 = hash_file(model_path)
     except FileNotFoundError:
-        raise NoInput(
+        raise DoesNotFit(
             f"{model_path}: no such model", "train it and save it there with batch.model.save_model"
         ) from None
     try:
         sidecar = _read_sidecar(sidecar_path(model_path))
-    except BadData as error:  # Half of it is there.
+    except Damaged as error:  # Half of it is there.
         raise _disagreement(model_path, error.message) from None
     if sidecar and sidecar.sha256 != sha256:
         found = f"{model_path}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
@@ -108,7 +110,8 @@ def installed_versions() -> dict[str, str]:
 
 def _read_sidecar(path: Path) -> Sidecar | None:
     try:
-        data = path.read_bytes()
+        with reading(path):
+            data = path.read_bytes()
     except FileNotFoundError:
         return None
     sidecar = decode(data, Sidecar, source=str(path))

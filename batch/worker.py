@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +37,7 @@ class Assignment:
     sidecar: Sidecar | None
     run_id: str
     workers: int
+    coordinator: int
     tell: Callable[[int], None] | None = None
 
     def predict(self, piece: Slice) -> Receipt:
@@ -79,6 +83,8 @@ def _make_tools(assignment: Assignment) -> Tools:
     )
     if assignment.workers > 1:
         scorer.use_one_thread()
+    if os.getpid() != assignment.coordinator:
+        threading.Thread(target=_end_with, args=[assignment.coordinator], daemon=True).start()
     settings = job.settings.input
     return Tools(
         inputs=open_store(job.pattern.base),
@@ -99,6 +105,13 @@ def _make_tools(assignment: Assignment) -> Tools:
         reference=scorer.reference,
         tell=assignment.tell or _say_nothing,
     )
+
+
+def _end_with(coordinator: int) -> None:
+    """A worker whose coordinator was killed has nobody to work for, and holds memory."""
+    while os.getppid() == coordinator:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _say_nothing(records: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -111,6 +112,7 @@ def _ready(
             task.sidecar,
             trace.run_id,
             workers,
+            os.getpid(),
             tell if workers == 1 else None,
         )
         tools_of(assignment)

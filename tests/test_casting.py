@@ -122,6 +122,7 @@ def test_a_decimal_comma_makes_a_point_no_number() -> None:
     assert text(list(values), "float64", decimal=",") == [
         1.5, 7.0, "BAD", "BAD", "BAD", 0.5, -1500.0, None,
     ]  # fmt: skip
+    assert text(["1.500", "1.5"], "float64", decimal=",") == ["BAD", "BAD"]
     assert text(["3,0", "3", "3.0", "3.000"], "int64", decimal=",") == [3, 3, "BAD", "BAD"]
 
 
@@ -300,6 +301,7 @@ def test_json_without_a_type_is_what_it_is() -> None:
     """For single records of a model that nothing tells the types of."""
     assert json([1, 2.5, None], None) == [1.0, 2.5, None]
     assert json(["a", None], None) == ["a", None]
+    assert json(["a", 1, None], None) == ["BAD", "BAD", None]
 
 
 # Parquet

@@ -16,7 +16,7 @@ import pytest
 from batch import layout
 from batch.client import NotPublished, Predictions
 from batch.columns import type_name
-from batch.errors import BadData, BatchError, DoesNotFit, StoreDown
+from batch.errors import BadData, BatchError, Damaged, DoesNotFit, StoreDown
 from batch.manifest import Paused, encode
 from tests.published import Output, flip_byte, part
 
@@ -358,7 +358,7 @@ def test_a_torn_pointer_is_an_error_at_first(output: Output, data: bytes) -> Non
     """A pointer that cannot be read raises instead of being passed over."""
     output.publish(TWO_ROWS)
     output.point_to(data)
-    with pytest.raises(BadData, match=layout.POINTER):
+    with pytest.raises(Damaged, match=layout.POINTER):
         opened(output)
 
 
@@ -514,7 +514,7 @@ def test_a_torn_pointer_keeps_the_last_good_version(output: Output) -> None:
     output.point_to(b'{"format"')
     assert not predictions.refresh()
     assert predictions.version == 1
-    assert isinstance(predictions.last_error, BadData)
+    assert isinstance(predictions.last_error, Damaged)
 
 
 def test_an_output_that_vanished_keeps_the_last_good_version(output: Output) -> None:
@@ -628,7 +628,7 @@ def test_polling_survives_errors_and_tells_them(output: Output) -> None:
         predictions.start(0.01, lambda _: changed.set(), on_error)
         output.point_to(b"torn")
         assert failed.wait(SOON)
-        assert isinstance(told[0], BadData)
+        assert isinstance(told[0], Damaged)
         output.publish(ONE_MORE)
         assert changed.wait(SOON)
         assert predictions.last_error is None

@@ -50,12 +50,14 @@ class Decoded:
             assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
             assert chunk.records.schema.names == [column.name for column in columns]
             self.chunks += 1
-            self.rows += chunk.rows.to_pylist()
             self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]
             self.raw += [chunk.raw(index) for index in range(len(chunk.rows))]
             numbers = [reject.row for reject in chunk.rejects]
             assert numbers == sorted(set(numbers))
-            assert not {*numbers} & {*self.rejects}
+            before = max([*self.rows, *self.rejects], default=-1)
+            rows = chunk.rows.to_pylist()
+            assert all(number > before for number in [*rows, *numbers])
+            self.rows += rows
             for reject in chunk.rejects:
                 self.rejects[reject.row] = f"{reject.column}: {reject.reason}"
                 self.raw_rejects[reject.row] = reject.raw

@@ -313,7 +313,7 @@ def test_a_missing_file_is_named(place: Place) -> None:
     with pytest.raises(NoInput, match=r"gone\.csv: no such file"):
         place.init(place.folder / "gone.csv")
     place.model.unlink()
-    with pytest.raises(NoInput, match="no such model"):
+    with pytest.raises(DoesNotFit, match="no such model"):
         place.init(place.write("1.csv", CSV))
 
 

@@ -110,7 +110,7 @@ def test_slices_of_an_interrupted_run_are_counted_as_done(job: JobFolder) -> Non
     job.configure(checks={"min_rows": 100})
     job.add("1.csv", ROWS)
     assert job.run().exit_code == 3
-    assert "in 1 slice, 1 of them done by an interrupted run" in dry_run(job).output
+    assert "in 1 slice (1 done by an earlier run)" in dry_run(job).output
 
 
 def test_no_input_is_exit_66(job: JobFolder) -> None:

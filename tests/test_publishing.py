@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batch import layout
-from batch.errors import BadData, DoesNotFit, StoreDown, TryAgain
+from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.ledger import MAX_SEGMENTS, LedgerEntry
@@ -233,7 +233,7 @@ def test_a_damaged_ledger_is_named(store: Store, loaded: Job) -> None:
     publish(store, loaded, read_live(store), drafting("1.csv"), clock=clock)
     (segment,) = Path(store.url, "ledger").iterdir()
     segment.write_bytes(segment.read_bytes() + b" ")
-    with pytest.raises(BadData, match=segment.name):
+    with pytest.raises(Damaged, match=segment.name):
         read_live(store)
     segment.unlink()
     with pytest.raises(StoreDown, match=segment.name):

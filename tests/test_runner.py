@@ -482,8 +482,9 @@ def test_a_missing_ledger_is_no_empty_ledger(job: JobFolder) -> None:
     assert job.run().exit_code == 69
     segment.write_bytes(data[:-1] + b"x")
     outcome = job.run()
-    assert outcome.exit_code == 65
+    assert outcome.exit_code == 69
     assert segment.name in outcome.message
+    assert "backup" in outcome.hint
 
 
 def test_an_output_older_than_this_host_saw_stops_the_run(job: JobFolder) -> None:
@@ -494,6 +495,7 @@ def test_an_output_older_than_this_host_saw_stops_the_run(job: JobFolder) -> Non
     outcome = job.run()
     assert outcome.exit_code == 69
     assert "--accept-older" in outcome.hint
+    assert not job.output.exists()  # Not even a heartbeat: the disk may be missing.
     assert job.run(accept_older=True).version == 1
 
 
@@ -614,3 +616,50 @@ def test_a_corrected_sidecar_is_believed(job: JobFolder) -> None:
     assert job.run().exit_code == 78
     sidecar.write_text(good)
     assert job.run().name == "published"
+
+
+def test_what_may_not_be_read_is_named(job: JobFolder) -> None:
+    """As a user who is not allowed: an input, then the model, then the job file."""
+    if os.getuid() != 0:
+        pytest.skip("PERMISSIONS ARE NOT TESTED HERE: it takes root to become somebody else")
+    without = "-dac_override,-dac_read_search"
+    prefix = ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}"]
+    command = [*prefix, sys.executable, "-m", "batch", "run", str(job.folder)]
+
+    def run() -> tuple[int, str]:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.returncode, found.stderr
+
+    job.add("1.csv", DAY_1).chmod(0)
+    code, text = run()
+    assert (code, "1.csv: cannot be read: Permission denied" in text) == (65, True)
+    for name in ("model.joblib", "job.toml"):
+        (job.folder / name).chmod(0)
+        code, text = run()
+        assert (code, f"{name}: permission denied" in text) == (77, True), text
+
+
+def test_workers_end_with_their_coordinator(job: JobFolder) -> None:
+    """One that is killed leaves nobody behind who holds memory."""
+    (job.folder / "hook.py").write_text(
+        "import os, time\nfrom pathlib import Path\n\n\ndef slow(frame):\n"
+        "    if len(frame) == 3:\n"
+        f"        Path({str(job.folder)!r}, f'worker-{{os.getpid()}}').touch()\n"
+        "        time.sleep(60)\n    return frame\n"
+    )
+    job.configure(model={"preprocess": "hook:slow"}, run={"workers": 2})
+    for name in ("1.csv", "2.csv"):
+        rows = "".join(f"{name}{number},1,1\n" for number in range(3))
+        # Blank lines are no records, but they make an input large.
+        job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * planning.SMALL_BYTES)
+    with subprocess.Popen([sys.executable, "-m", "batch", "run", str(job.folder)]) as coordinator:
+        workers: list[int] = []
+        while len(workers) < 2:
+            time.sleep(0.1)
+            assert coordinator.poll() is None
+            workers = [int(path.name.split("-")[1]) for path in job.folder.glob("worker-*")]
+        coordinator.kill()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -341,6 +341,7 @@ def test_parts_have_few_types() -> None:
         (lambda frame: frame.to_numpy(), "returned ndarray, expected a DataFrame"),
         (lambda frame: None, "returned NoneType"),  # noqa: ARG005
         (lambda frame: pd.concat([frame, frame], axis="columns"), "a column more than once"),
+        (lambda frame: frame[[]], "returned no columns"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("which", ["preprocess", "postprocess"])

@@ -107,7 +107,7 @@ def test_json_holds_the_same(job: JobFolder) -> None:
 def test_a_missing_model_is_named(job: JobFolder) -> None:
     """With where it was looked for."""
     (job.folder / "model.joblib").unlink()
-    assert only_mistake(job).startswith(f"66: {job.folder}/model.joblib: no such model")
+    assert only_mistake(job).startswith(f"78: {job.folder}/model.joblib: no such model")
 
 
 def test_another_model_than_the_pinned_one_is_refused(job: JobFolder) -> None:

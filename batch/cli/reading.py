@@ -139,7 +139,7 @@ def _short(value: object) -> object:
     if isinstance(value, datetime):
         midnight = not (value.hour or value.minute or value.second or value.microsecond)
         return f"{value:%Y-%m-%d}" if midnight else f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, bool | float | int) or value is None:
+    if isinstance(value, float) or value is None:
         return value
     text = str(value).replace("\n", "\\n")
     return text if len(text) <= 60 else text[:59] + "…"
@@ -156,12 +156,12 @@ def _print_status(status: Status) -> None:
 
 def _facts(status: Status) -> list[tuple[str, str]]:
     totals, last = status.totals, status.last_run
-    live = "nothing is published yet"
+    live = "nothing is published yet" if status.is_readable else "unknown"
     if status.version is not None and status.published_at is not None:
         stale = ", stale" if status.is_stale else ""
         live = (
             f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
-            f"({_ago(status.age or 0)}{stale})"
+            f"({_ago(status.age_seconds or 0)}{stale})"
         )
     inputs = [] if status.todo is None else [f"{status.todo:,} to predict"]
     inputs += [f"{status.waiting:,} waiting"] if status.waiting else []

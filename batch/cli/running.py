@@ -120,7 +120,7 @@ def _intention(plan: Preview) -> str:
     if not plan.found.todo:
         return f"a run would find nothing to do; {live}"
     size = sum(planned.size for planned in plan.found.todo)
-    done = f", {plan.done:,} of them done by an interrupted run" if plan.done else ""
+    done = f" ({plan.done:,} done by an earlier run)" if plan.done else ""
     return (
         f"a run would take in {_count(len(plan.found.todo), 'input')} of {_bytes(size)}, "
         f"in {_count(plan.slices, 'slice')}{done}; {live}"

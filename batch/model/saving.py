@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
+import pandas as pd
 
 from batch.columns import Scalar
 from batch.errors import BatchError, DoesNotFit
@@ -31,7 +32,6 @@ from batch.sidecar import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
 GOLDEN_ROWS = 20
@@ -59,6 +59,10 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     does not predict the sample.
     """
     path = Path(path)
+    if not isinstance(sample, pd.DataFrame):
+        raise DoesNotFit(
+            f"sample: found {type(sample).__name__}, expected a DataFrame of raw records"
+        )
     if sample.empty:
         raise DoesNotFit("the sample has no rows", "pass the raw training records")
     sample = sample.reset_index(drop=True).rename(columns=str)

@@ -150,8 +150,15 @@ def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
-    with suppress(FileExistsError):
+    try:
         folder.mkdir()
+    except FileExistsError:
+        pass
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreDown(
+            f"{folder}: this folder cannot be made: {os.strerror(error.errno or 0).lower()}",
+            "correct output.path in the job file",
+        ) from None
     _sync(folder.parent)
 
 
