@@ -12,7 +12,7 @@ import msgspec
 from batch import __version__
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit, reading
-from batch.job import ColumnSection, ColumnType, Job, Method
+from batch.job import ColumnSection, ColumnType, InputSection, Job, Method
 from batch.manifest import Document
 from batch.sidecar import Sidecar
 
@@ -70,37 +70,30 @@ def compose(
     )
     features = model.features or (sidecar.features if sidecar else None)
     inputs = _inputs(job, sidecar, features, preprocess)
-    names = dict.fromkeys(
-        [
-            *source.key,
-            *job.settings.output.passthrough,
-            *(inputs or ()),
-            *(source.columns if inputs is None else ()),
-        ]
-    )
-    known = {column.name: column for column in sidecar.columns} if sidecar else {}
     hooks = [hook.partition(":")[0] for hook in (preprocess, postprocess) if hook]
     return Recipe(
         program=MAJOR_VERSION,
         model_sha256=model_sha256,
         key=source.key,
         passthrough=job.settings.output.passthrough,
-        columns=tuple(
-            _column(name, job, known.get(name), pinned.get(name), inputs) for name in names
-        ),
+        columns=_columns(job, sidecar, pinned, inputs),
         inputs=inputs,
         features=features,
         methods=model.methods,
         preprocess=preprocess,
         postprocess=postprocess,
         code=_code(job.folder, [*hooks, *(sidecar.modules if sidecar else ())]),
-        text=TextOptions(
-            delimiter=source.csv.delimiter,
-            decimal=source.csv.decimal,
-            encoding=source.csv.encoding,
-            names=None if source.csv.header else tuple(source.columns),
-            null_values=source.csv.null_values,
-        ),
+        text=_text_options(source),
+    )
+
+
+def _text_options(source: InputSection) -> TextOptions:
+    return TextOptions(
+        delimiter=source.csv.delimiter,
+        decimal=source.csv.decimal,
+        encoding=source.csv.encoding,
+        names=None if source.csv.header else tuple(source.columns),
+        null_values=source.csv.null_values,
     )
 
 
@@ -127,6 +120,20 @@ def _inputs(
             )
         return tuple(job.settings.input.columns)
     return (features,) if isinstance(features, str) else features
+
+
+def _columns(
+    job: Job,
+    sidecar: Sidecar | None,
+    pinned: dict[str, InputColumn],
+    inputs: tuple[str, ...] | None,
+) -> tuple[InputColumn, ...]:
+    """Key, carried columns and what the model reads, each once."""
+    source = job.settings.input
+    read = source.columns if inputs is None else inputs
+    names = dict.fromkeys([*source.key, *job.settings.output.passthrough, *read])
+    known = {column.name: column for column in sidecar.columns} if sidecar else {}
+    return tuple(_column(name, job, known.get(name), pinned.get(name), inputs) for name in names)
 
 
 def _column(

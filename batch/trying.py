@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.chunk import Chunk, Reject, Unreadable
-from batch.columns import AS_OF, INPUT, ROW, InputColumn
+from batch.columns import InputColumn
 from batch.errors import BadData, NoInput
 from batch.inputs import survey_inputs
 from batch.job import Job
@@ -148,15 +148,18 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
 
 def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -> Trial:
     """Read and predict the first `rows` records of an input. Raises `BadData`, `DoesNotFit`."""
+    import pyarrow as pa
+
     from batch.bisecting import score_all
-    from batch.predicting import side_by_side
+    from batch.rows import placed, side_by_side
 
     name, rejects = source.planned.path, list[Reject]()
     try:
         with trace.timed("read"):
             chunks = list(_read_first(model, source, rows))
             rejects += [reject for chunk in chunks for reject in chunk.rejects]
-            records = _located(chunks, source.planned)
+            tables = [placed(chunk, source.planned) for chunk in chunks]
+            records = pa.concat_tables(tables) if tables else pa.table({})
         predictions = None
         if records.num_rows:
             with trace.timed("predict"):
@@ -233,21 +236,6 @@ def _below(chunk: Chunk, rows: int) -> Chunk:
     count = pc.sum(pc.less(chunk.rows, rows), min_count=0).as_py()
     rejects = tuple(reject for reject in chunk.rejects if reject.row < rows)
     return Chunk(chunk.records.slice(0, count), chunk.rows.slice(0, count), rejects, chunk.raw)
-
-
-def _located(chunks: list[Chunk], planned: PlannedInput) -> pa.Table:
-    """The records of all chunks with where each came from."""
-    import pyarrow as pa
-
-    tables = []
-    for chunk in chunks:
-        count = chunk.records.num_rows
-        as_of = pa.scalar(planned.as_of, pa.timestamp("us", "UTC"))
-        located = pa.Table.from_batches([chunk.records])
-        located = located.append_column(INPUT, pa.repeat(pa.scalar(planned.path), count))
-        located = located.append_column(ROW, chunk.rows)
-        tables.append(located.append_column(AS_OF, pa.repeat(as_of, count)))
-    return pa.concat_tables(tables) if tables else pa.table({})
 
 
 def _failure(chunks: list[Chunk], position: int, reason: str) -> Reject:

@@ -23,13 +23,13 @@ LAYERS: dict[str, list[set[str]]] = {
         {"client"},
     ],
     "stages": [
-        {"planning", "pending"}, {"decoding"}, {"model"}, {"predicting", "bisecting"}, {"engine"},
+        {"planning", "pending"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows"}, {"engine"},
         {"checks"}, {"drafting", "rewriting"}, {"publishing"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
     "adapters": [{"parts"}, {"store"}],
     "values": [
-        {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "chunk", "recipe",
+        {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
          "digest"},
     ],

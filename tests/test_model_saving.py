@@ -299,9 +299,9 @@ def test_a_text_model_needs_to_know_its_column(path: Path) -> None:
     """The hint says how; with the name it is fine."""
     texts = pd.DataFrame({"text": ["late again", "on time"] * 5})
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts["text"], TARGET)
-    with pytest.raises(DoesNotFit, match="does not predict the sample") as caught:
+    with pytest.raises(DoesNotFit, match="predictions for 10 records") as caught:
         saved(path, model, sample=texts)
-    assert 'features="NAME"' in caught.value.hint
+    assert 'features = "NAME"' in caught.value.hint
     assert saved(path, model, sample=texts, features="text").features == "text"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
@@ -240,6 +241,25 @@ def test_a_model_fitted_on_an_array() -> None:
     assert score(model, NUMBERS)["prediction"] == expected
     more = NUMBERS.assign(z=1.0)[["z", "y", "x"]]
     assert score(model, more, features=("x", "y"))["prediction"] == expected
+
+
+class Picked(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A step that picks a column by its name, and counts and names none, as many do."""
+
+    def fit(self, X: Any, y: Any = None) -> Picked:  # noqa: ARG002, N803
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: Any) -> Any:  # noqa: N803
+        return X[["x"]].to_numpy()
+
+
+def test_a_model_that_says_nothing_of_its_columns() -> None:
+    """Gets a frame, as its first step is likely to be one of the user's own."""
+    model = make_pipeline(Picked(), LinearRegression()).fit(NUMBERS, TWO)
+    expected = model.predict(NUMBERS).tolist()
+    assert score(model, NUMBERS)["prediction"] == expected
+    assert score(model, NUMBERS[["y", "x"]], features=("y", "x"))["prediction"] == expected
 
 
 def test_features_come_in_the_order_of_training() -> None:

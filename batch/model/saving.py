@@ -58,14 +58,7 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     Raises `DoesNotFit` for a model or hook that another process could not load, and for one that
     does not predict the sample.
     """
-    path = Path(path)
-    if not isinstance(sample, pd.DataFrame):
-        raise DoesNotFit(
-            f"sample: found {type(sample).__name__}, expected a DataFrame of raw records"
-        )
-    if sample.empty:
-        raise DoesNotFit("the sample has no rows", "pass the raw training records")
-    sample = sample.reset_index(drop=True).rename(columns=str)
+    path, sample = Path(path), _plain_records(sample)
     scorer = Scorer(
         estimator=model,
         columns=describe_columns(sample),
@@ -96,6 +89,16 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     # The model first: a sidecar always describes a model that is there.
     _replace(sidecar_path(path), lambda temporary: temporary.write_bytes(encode(sidecar)))
     return path
+
+
+def _plain_records(sample: Any) -> pd.DataFrame:
+    if not isinstance(sample, pd.DataFrame):
+        raise DoesNotFit(
+            f"sample: found {type(sample).__name__}, expected a DataFrame of raw records"
+        )
+    if sample.empty:
+        raise DoesNotFit("the sample has no rows", "pass the raw training records")
+    return sample.reset_index(drop=True).rename(columns=str)
 
 
 def _features(model: Any, features: Sequence[str] | str | None) -> tuple[str, ...] | str | None:

@@ -25,8 +25,8 @@ Hook = Callable[[pd.DataFrame], pd.DataFrame]
 class Scorer:
     """A loaded model with its hooks: equal records give equal predictions, wherever it runs.
 
-    `columns` are the raw columns, `features` what the model reads (None: all there is, as an
-    array), a single string for one text column.
+    `columns` are the raw columns, `features` what the model reads (None: all there is), a
+    single string for one text column.
     """
 
     estimator: Any
@@ -66,7 +66,7 @@ class Scorer:
 
     def _select(self, frame: pd.DataFrame) -> Any:
         if self.features is None:
-            return frame.to_numpy()
+            return self._as_trained(frame)
         wanted = [self.features] if isinstance(self.features, str) else list(self.features)
         missing = [name for name in wanted if name not in frame.columns]
         if missing:
@@ -77,8 +77,13 @@ class Scorer:
             )
         if isinstance(self.features, str):
             return frame[self.features]
-        selected = frame[wanted]
-        return selected if hasattr(self.estimator, "feature_names_in_") else selected.to_numpy()
+        return self._as_trained(frame[wanted])
+
+    def _as_trained(self, frame: pd.DataFrame) -> Any:
+        """An array for a model that counted its columns in training and saw no names."""
+        has_names = hasattr(self.estimator, "feature_names_in_")
+        has_count = hasattr(self.estimator, "n_features_in_")
+        return frame.to_numpy() if has_count and not has_names else frame
 
     def _predict(self, features: Any, rows: int) -> pd.DataFrame:
         found: dict[str, Any] = {}
