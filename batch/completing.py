@@ -22,6 +22,7 @@ from batch.store.base import Exists, Store
 from batch.version import Live
 from batch.working import Task
 
+_UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
 _OUTDATED_HINT = (
     "they stay as they were published; to predict them by the present recipe, set output.path to "
     "a new folder and run again"
@@ -112,8 +113,8 @@ def _published(
         )
     )
     message = (
-        f"published version {manifest.version}: {added.predicted:,} records of {added.inputs:,} "
-        f"inputs predicted, {added.rejected:,} rejected"
+        f"published version {manifest.version}: {added.inputs:,} inputs, {added.predicted:,} "
+        f"records predicted, {added.rejected:,} rejected"
         if added.inputs
         else f"published version {manifest.version}: inputs were sent again with the same content"
     )
@@ -123,7 +124,7 @@ def _published(
         "published",
         65 if bad else 0,
         message,
-        hint=_OUTDATED_HINT if outdated and not bad else "",
+        hint=_UNREADABLE_HINT if bad else _OUTDATED_HINT if outdated else "",
         run_id=trace.run_id,
         version=manifest.version,
         added=added,
@@ -141,7 +142,7 @@ def _unpublished(
             "unreadable",
             65,
             f"nothing published: {len(bad)} of {len(results)} inputs could not be read",
-            "correct them or exclude them (input.exclude)",
+            _UNREADABLE_HINT,
             run_id=trace.run_id,
             version=live.version,
             unreadable=bad,

@@ -6,6 +6,7 @@ Schema of `batch-predict schema` is made from them.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
@@ -278,7 +279,11 @@ class Job:
         return self._locate(self.settings.output.path)
 
     def _locate(self, path: str) -> str:
-        return path if "://" in path else str(self.folder / path)
+        if "://" in path:
+            return path
+        # "../data/" is the folder above, to whoever reads a message or a manifest.
+        whole = os.path.normpath(self.folder / path)
+        return f"{whole}/" if path.endswith("/") else whole
 
 
 def _require_not_ours(names: tuple[str, ...]) -> tuple[str, ...]:

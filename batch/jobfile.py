@@ -45,7 +45,8 @@ def load_job(job: str) -> Job:
 
 def find_job(job: str) -> Path:
     """The job file that JOB names."""
-    candidates = [Path(job), Path(job) / "job.toml", Path("jobs") / job / "job.toml"]
+    paths = [Path(job), Path(job) / "job.toml", Path("jobs") / job / "job.toml"]
+    candidates = list(dict.fromkeys(paths))  # A whole path is the same in jobs/.
     for candidate in candidates:
         if candidate.is_file():
             return candidate

@@ -13,7 +13,7 @@ from flask import Flask, request
 from werkzeug.serving import make_server
 
 from batch.client import Predictions
-from batch.errors import BatchError
+from batch.errors import BadData, BatchError
 
 
 @click.command()
@@ -64,8 +64,11 @@ def make_app(predictions: Predictions) -> Flask:
 
     @app.post("/predictions")
     def predict() -> dict[str, Any]:
-        body = request.get_json()
-        return {"predictions": predictions.predict(body if isinstance(body, list) else [body])}
+        body: Any = request.get_json(silent=True)
+        records: list[Any] = body if isinstance(body, list) else [body]
+        if not all(isinstance(record, dict) for record in records):
+            raise BadData("expected a record as a JSON object, or a list of them")
+        return {"predictions": predictions.predict(records)}
 
     @app.errorhandler(BatchError)
     def refused(error: BatchError) -> Any:

@@ -132,10 +132,11 @@ class PublishedModel:
         if not records:
             return []
         batch, misfits = records_to_batch(records, self._scorer.columns)
+        types = {column.name: column.type for column in self._scorer.columns}
         for index, column in sorted(misfits.items()):
             raise BadData(
-                f"record {index}: column {column!r}: found "
-                f"{records[index].get(column)!r}, which does not fit"
+                f"record {index}: column {column!r}: found {records[index].get(column)!r}, "
+                f"expected {types[column] or 'a value of its type'}"
             )
         return list(self._scorer.score(batch).to_pylist())
 
