@@ -87,7 +87,7 @@ def record_path(run_id: str, attempt: int) -> str:
 
 def new_run_id(now: datetime) -> str:
     """Sorts by time, unique without asking anyone."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(3).hex()}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{os.urandom(3).hex()}"
 
 
 def new_commit_id() -> str:
