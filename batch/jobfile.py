@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from batch.errors import DoesNotFit, NoInput, reading
 from batch.job import Job, JobSettings
-from batch.mistakes import Location, Mistake, describe, line_of
+
+if TYPE_CHECKING:
+    from batch.mistakes import Location, Mistake
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -36,6 +37,8 @@ def load_job(job: str) -> Job:
     try:
         settings = JobSettings.model_validate(document)
     except ValidationError as error:
+        from batch.mistakes import describe
+
         found = describe(error.errors(include_url=False), document)
         raise _wrong(file, text, [*unset, *_besides(unset, found)]) from None
     if unset:
@@ -51,6 +54,8 @@ def find_job(job: str) -> Path:
         if candidate.is_file():
             return candidate
     known = sorted(path.parent.name for path in Path("jobs").glob("*/job.toml"))
+    import difflib
+
     near = difflib.get_close_matches(job, known, n=1)
     raise NoInput(
         f"{job}: no job file; looked for {', '.join(str(path) for path in candidates)}",
@@ -64,6 +69,8 @@ def find_job(job: str) -> Path:
 
 def _wrong(file: Path, text: str, mistakes: Iterable[Mistake]) -> DoesNotFit:
     """The error that lists mistakes in the order of the file, each with its line."""
+    from batch.mistakes import line_of
+
     lines = [(line_of(text, mistake.location), mistake) for mistake in mistakes]
     lines.sort(key=lambda pair: pair[0] or 0)
     return DoesNotFit(
@@ -95,6 +102,8 @@ def _fill_in(value: Any, location: Location, unset: list[Mistake]) -> Any:
         default: str | None = match[2]
         found = os.environ.get(match[1], default)
         if found is None:
+            from batch.mistakes import Mistake  # Loaded only where there are any.
+
             unset.append(
                 Mistake(
                     location,

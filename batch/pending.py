@@ -6,17 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from batch import layout
-from batch.errors import BadData, BatchError, TryAgain
+from batch.errors import BadData, BatchError
 from batch.ledger import Ledger
 from batch.logs import log
 from batch.manifest import PartFile, decode
 from batch.planning import pack
-from batch.slices import Plan, PlannedInput, Receipt, Slice
+from batch.slices import Overtaken, Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
-
-
-class Overtaken(TryAgain):
-    """Another host published and cleared the plan that we were at work on."""
 
 
 @dataclass(frozen=True)

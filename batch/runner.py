@@ -11,11 +11,11 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.lock import Locked, OlderOutput, output_lock, remember, require_not_older
 from batch.logs import log, utc_now
-from batch.pending import Overtaken
 from batch.planning import Survey
 from batch.publishing import TRIES, move_pointer, read_live, require_same_output
 from batch.reporting import Outcome, Trace, leave_record
 from batch.signals import Stopped, stoppable
+from batch.slices import Overtaken
 from batch.store import open_store
 from batch.store.base import Store
 from batch.version import Live

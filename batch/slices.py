@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from batch.errors import TryAgain
 from batch.manifest import CheckResult, Column, Document, Histogram, PartFile
 
 PLAN_FORMAT = "batch-predict-plan/1"
+
+
+class Overtaken(TryAgain):
+    """Another host published and cleared the plan that we were at work on."""
 
 
 class PlannedInput(Document, frozen=True):

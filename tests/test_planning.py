@@ -11,9 +11,9 @@ import pytest
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.ledger import Ledger, LedgerEntry, encode_segment
-from batch.pending import Overtaken, PendingPlan, adopt, read_receipt
+from batch.pending import PendingPlan, adopt, read_receipt
 from batch.planning import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
-from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Slice
+from batch.slices import PLAN_FORMAT, Overtaken, Plan, PlannedInput, Slice
 from batch.store import open_store
 from batch.store.base import Entry, Listing
 from tests.jobs import JobFolder
