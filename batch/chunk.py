@@ -32,6 +32,10 @@ class Reject:
     reason: str
     raw: str
 
+    def __str__(self) -> str:
+        column = f", column {self.column!r}" if self.column else ""
+        return f"record {self.row}{column}: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Chunk:

@@ -103,15 +103,8 @@ def _published(
         for result in receipt.results
         if result.outcome == "taken"
     }
-    outdated = (
-        0
-        if manifest.mode == "replace"
-        else sum(
-            recipe != trace.recipe
-            for path, recipe in live.ledger.recipes().items()
-            if path not in taken
-        )
-    )
+    appends = manifest.mode == "append"
+    outdated = live.ledger.outdated(trace.recipe, besides=taken) if appends else 0
     message = (
         f"published version {manifest.version}: {added.inputs:,} inputs, {added.predicted:,} "
         f"records predicted, {added.rejected:,} rejected"

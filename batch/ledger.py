@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -77,6 +77,10 @@ class Ledger:
     def recipes(self) -> dict[str, str]:
         """The recipe of every input."""
         return {path: self._recipes[row] for path, row in self._rows.items()}
+
+    def outdated(self, recipe: str | None, *, besides: Collection[str]) -> int:
+        """How many inputs, besides some, another recipe predicted."""
+        return sum(found != recipe for path, found in self.recipes().items() if path not in besides)
 
     def run_ids(self) -> set[str]:
         """The runs that wrote any entry, in force or not."""

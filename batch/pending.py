@@ -9,10 +9,11 @@ from batch import layout
 from batch.errors import BadData, BatchError
 from batch.ledger import Ledger
 from batch.logs import log
-from batch.manifest import PartFile, decode
+from batch.manifest import PartFile
 from batch.planning import pack
 from batch.slices import Overtaken, Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
+from batch.store.documents import read_document
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def read_pending(store: Store, ledger: Ledger, *, kind: str, job: str) -> list[P
     found = []
     for path in sorted((name for name in names if name.endswith("/" + layout.PLAN)), reverse=True):
         try:
-            plan = _read_plan(store, path)
+            plan = read_document(store, path, Plan)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
         if plan.kind == kind and plan.job == job and plan.run_id not in published:
@@ -98,11 +99,9 @@ def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
     Raises `Overtaken` when it is gone, `BadData` for one that does not add up.
     """
     try:
-        blob = store.read(piece.receipt)
+        receipt = read_document(store, piece.receipt, Receipt)
     except Missing:
         raise Overtaken(f"{store.url}/{piece.receipt}: another host finished it") from None
-    assert blob is not None, "no token was given"
-    receipt = decode(blob.data, Receipt, source=f"{store.url}/{piece.receipt}")
     require_reconciled(receipt, recipe)
     for file in (receipt.part, receipt.rejects):
         if file:
@@ -141,7 +140,7 @@ def clear(store: Store, *, kind: str) -> None:
         names = [entry.path for entry in store.list(layout.PENDING).entries]
         for plan_path in [name for name in names if name.endswith("/" + layout.PLAN)]:
             folder = plan_path.removesuffix(layout.PLAN)
-            if _read_plan(store, plan_path).kind == kind:
+            if read_document(store, plan_path, Plan).kind == kind:
                 # The plan last: without it, nobody would know what the receipts belong to.
                 for name in [name for name in names if name.startswith(folder)]:
                     if name != plan_path:
@@ -149,12 +148,6 @@ def clear(store: Store, *, kind: str) -> None:
                 store.delete(plan_path)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)
-
-
-def _read_plan(store: Store, path: str) -> Plan:
-    blob = store.read(path)
-    assert blob is not None, "no token was given"
-    return decode(blob.data, Plan, source=f"{store.url}/{path}")
 
 
 def _require_there(store: Store, file: PartFile) -> None:

@@ -21,10 +21,12 @@ from batch.store.base import Changed, Missing, Store
 from batch.version import Live
 
 
-def recipe_of(job: Job, store: Store, live: Live, found: Survey) -> tuple[Recipe, Sidecar | None]:
+def recipe_of(
+    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput]
+) -> tuple[Recipe, Sidecar | None]:
     """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`."""
     sha256, sidecar = read_model_file(job.model_path, pin=job.settings.model.sha256)
-    return compose(job, sha256, sidecar, pinned_columns(job, store, live, found.todo)), sidecar
+    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, todo)), sidecar
 
 
 def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
@@ -43,7 +45,7 @@ def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
     return dataclasses.replace(whole, todo=()) if whole.waiting else whole
 
 
-def pinned_columns(
+def _pinned_columns(
     job: Job, store: Store, live: Live, todo: Sequence[PlannedInput]
 ) -> dict[str, InputColumn]:
     """The types of the key and the passed-through columns that only Parquet files tell.

@@ -43,7 +43,7 @@ def preview(job: Job) -> Preview:
     found = survey_inputs(job, live.ledger)
     notes = _notes(store, live)
     try:
-        recipe = recipe_of(job, store, live, found)[0]
+        recipe = recipe_of(job, store, live, found.todo)[0]
     except BatchError as error:
         notes.append(f"a run would stop: {error.message}")
         return _without_recipe(job, live, found, notes)
@@ -89,5 +89,4 @@ def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:
     if job.settings.output.mode == "replace":
         return 0
     again = {planned.path for planned in found.todo}
-    earlier = live.ledger.recipes().items()
-    return sum(other != recipe for path, other in earlier if path not in again)
+    return live.ledger.outdated(recipe, besides=again)

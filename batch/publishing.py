@@ -25,7 +25,8 @@ from batch.manifest import (
     decode_manifest,
     encode,
 )
-from batch.store.base import Blob, Changed, Exists, Missing, Store
+from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.documents import read_whole
 from batch.version import Draft, Live
 
 TRIES = 5
@@ -65,14 +66,14 @@ def newest_manifest(store: Store) -> Manifest | None:
 def read_manifest(store: Store, version: int) -> Manifest:
     """One version. Raises `Missing`."""
     path = layout.manifest_path(version)
-    blob = _require(store.read(path))
+    blob = read_whole(store, path)
     return decode_manifest(blob.data, source=f"{store.url}/{path}")
 
 
 def read_pointer(store: Store) -> tuple[Manifest, str] | None:
     """The manifest that readers see and the pointer's token; None before the first version."""
     try:
-        blob = _require(store.read(layout.POINTER))
+        blob = read_whole(store, layout.POINTER)
     except Missing:
         return None
     try:
@@ -245,7 +246,7 @@ def _write_segment(store: Store, commit_id: str, entries: tuple[LedgerEntry, ...
 
 def _read_segment(store: Store, segment: LedgerFile) -> bytes:
     try:
-        data = _require(store.read(segment.path)).data
+        data = read_whole(store, segment.path).data
     except Missing as error:
         raise Damaged(
             f"{error.message}: a missing ledger is never taken for an empty one",
@@ -257,8 +258,3 @@ def _read_segment(store: Store, segment: LedgerFile) -> bytes:
             "restore the file from a backup; nothing was changed",
         )
     return data
-
-
-def _require(blob: Blob | None) -> Blob:
-    assert blob is not None, "no token was given"
-    return blob

@@ -15,11 +15,12 @@ from batch.errors import BadUsage, BatchError, Damaged, NoInput
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
-from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable, decode
+from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable
 from batch.publishing import newest_manifest, read_live
 from batch.record import Heartbeat, RunRecord
 from batch.store import open_store
 from batch.store.base import Missing, Store
+from batch.store.documents import read_document
 from batch.version import Live
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _last_record(store: Store) -> RunRecord | None:
     """The record of the last run that did or tried anything, as far as it can be read."""
     try:
         paths = [entry.path for entry in store.list(layout.RUNS).entries]
-        return _read_record(store, paths[-1]) if paths else None
+        return read_document(store, paths[-1], RunRecord) if paths else None
     except BatchError:
         return None
 
@@ -124,7 +125,7 @@ def read_history(store: Store) -> list[RunRecord]:
     records = []
     for entry in store.list(layout.RUNS).entries:
         try:
-            records.append(_read_record(store, entry.path))
+            records.append(read_document(store, entry.path, RunRecord))
         except Missing:
             continue  # Pruned since it was listed.
     return sorted(records, key=lambda record: record.started_at)
@@ -189,12 +190,6 @@ def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
         ) from None
 
 
-def _read_record(store: Store, path: str) -> RunRecord:
-    blob = store.read(path)
-    assert blob is not None, "no token was given"
-    return decode(blob.data, RunRecord, source=f"{store.url}/{path}")
-
-
 def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
     import pyarrow as pa
 
@@ -227,8 +222,6 @@ def pending_runs(store: Store) -> Iterator[str]:
 
 def _heartbeat(store: Store) -> Heartbeat | None:
     try:
-        blob = store.read(layout.HEARTBEAT)
-        assert blob is not None, "no token was given"
-        return decode(blob.data, Heartbeat, source=layout.HEARTBEAT)
+        return read_document(store, layout.HEARTBEAT, Heartbeat)
     except BatchError:
         return None  # Advisory: its absence says nothing.

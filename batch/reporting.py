@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +15,9 @@ from batch.logs import log
 from batch.manifest import Counts, Kind, Unreadable, encode
 from batch.record import Heartbeat, RunRecord
 from batch.store.base import Exists, Missing, Store
+
+#: Called with slices done, slices in all, and records predicted so far.
+Progress = Callable[[int, int, int], None]
 
 _ATTEMPTS = 10_000
 

@@ -13,15 +13,12 @@ from batch.lock import Locked, OlderOutput, output_lock, remember, require_not_o
 from batch.logs import log, utc_now
 from batch.planning import Survey
 from batch.publishing import TRIES, move_pointer, read_live, require_same_output
-from batch.reporting import Outcome, Trace, leave_record
+from batch.reporting import Outcome, Progress, Trace, leave_record
 from batch.signals import Stopped, stoppable
 from batch.slices import Overtaken
 from batch.store import open_store
 from batch.store.base import Store
 from batch.version import Live
-
-#: Called with slices done, slices in all, and records predicted so far.
-Progress = Callable[[int, int, int], None]
 
 _STOPPED = {3: "held", 65: "bad data", 66: "no input", 69: "store down", 75: "try again",
             77: "not permitted", 78: "does not fit"}  # fmt: skip
@@ -95,7 +92,7 @@ def _run(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:
     from batch.preparing import recipe_of, replacement
     from batch.working import Task, predict_all
 
-    recipe, sidecar = recipe_of(job, store, live, found)
+    recipe, sidecar = recipe_of(job, store, live, found.todo)
     if job.settings.output.mode == "replace":
         found = replacement(job, live, found, recipe)
         if not found.todo:

@@ -57,11 +57,9 @@ class Tally:
         allowed = settings.rejects_allowed(self.records)
         if self.first is None or (self.rejected <= allowed and self.rejected < self.records):
             return ""
-        first = self.first
-        where = f"record {first.row}" + (f", column {first.column!r}" if first.column else "")
         return (
             f"{self.rejected} of {self.records} records are rejects, allowed are {allowed}; "
-            f"the first: {where}: {first.reason}"
+            f"the first: {self.first}"
         )
 
 

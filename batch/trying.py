@@ -18,14 +18,13 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.logs import utc_now
-from batch.preparing import pinned_columns
+from batch.preparing import recipe_of
 from batch.publishing import read_live, require_same_output
-from batch.recipe import Recipe, compose
+from batch.recipe import Recipe
 from batch.reporting import Trace
-from batch.sidecar import Sidecar, read_model_file
+from batch.sidecar import Sidecar
 from batch.slices import PlannedInput
 from batch.store import open_store
-from batch.version import Live
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,9 +73,7 @@ class Trial:
     @property
     def first_reject(self) -> str:
         """Where the first reject stands, and why it is one."""
-        first = self.rejects[0]
-        column = f", column {first.column!r}" if first.column else ""
-        return f"record {first.row}{column}: {first.reason}"
+        return str(self.rejects[0])
 
 
 def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:
@@ -134,8 +131,8 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     output = open_store(job.output_url)
     live = read_live(output)
     require_same_output(live, job)
-    sha256, sidecar = read_model_file(job.model_path, pin=job.settings.model.sha256)
-    recipe = compose(job, sha256, sidecar, _pinned(job, live, source))
+    todo = (source.planned,) if source else ()
+    recipe, sidecar = recipe_of(source.job if source else job, output, live, todo)
     scorer = load_scorer(
         job.model_path,
         recipe,
@@ -203,11 +200,6 @@ def importing_from(folder: Path) -> Iterator[None]:
 def _with_input(job: Job, **changes: object) -> Job:
     changed = job.settings.input.model_copy(update=changes)
     return dataclasses.replace(job, settings=job.settings.model_copy(update={"input": changed}))
-
-
-def _pinned(job: Job, live: Live, source: Source | None) -> dict[str, InputColumn]:
-    todo = (source.planned,) if source else ()
-    return pinned_columns(source.job if source else job, open_store(job.output_url), live, todo)
 
 
 def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk]:

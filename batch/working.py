@@ -14,13 +14,10 @@ from batch.ledger import Ledger
 from batch.manifest import encode
 from batch.pending import adopt, read_pending, read_receipt, require_reconciled
 from batch.recipe import Recipe
-from batch.reporting import Trace
+from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
 from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt, Slice
 from batch.store.base import Store
-
-#: Called with slices done, slices in all, and records predicted so far.
-Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)

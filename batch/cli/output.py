@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-Progress = Callable[[int, int, int], None]
+if TYPE_CHECKING:
+    from batch import reporting
 
 
 def complain(message: str, hint: str = "", *details: str) -> None:
@@ -58,7 +60,7 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Progress]:
+def progress_bar(title: str) -> Iterator[reporting.Progress]:
     """A bar on stderr while a person watches, else nothing."""
     if not sys.stderr.isatty():
         yield lambda *_: None

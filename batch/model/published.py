@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from batch import layout
 from batch.errors import BadData, TryAgain
-from batch.manifest import ModelInfo, decode, encode
+from batch.manifest import ModelInfo, encode
 from batch.recipe import Recipe, code_files
 from batch.sidecar import Sidecar, hash_file, installed_versions
 from batch.store.base import Exists, Missing, Store
+from batch.store.documents import read_document, read_whole
 
 if TYPE_CHECKING:
     from batch.model.scoring import Scorer
@@ -58,9 +59,7 @@ def model_info(recipe: Recipe, sidecar: Sidecar | None) -> ModelInfo:
 
 def read_recipe(store: Store, info: ModelInfo) -> Recipe:
     """The recipe of a published model."""
-    blob = store.read(info.recipe)
-    assert blob is not None, "no token was given"
-    return decode(blob.data, Recipe, source=f"{store.url}/{info.recipe}")
+    return read_document(store, info.recipe, Recipe)
 
 
 def load_model(
@@ -101,11 +100,10 @@ def load_published(store: Store, info: ModelInfo) -> PublishedModel:
     recipe = read_recipe(store, info)
     folder = Path(tempfile.mkdtemp(prefix="batch-predict-hooks-"))
     for name in recipe.code:
-        blob = store.read(f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{name}")
-        assert blob is not None, "no token was given"
+        path = f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{name}"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(blob.data)
-    sidecar = _read_sidecar(store, info.sidecar) if info.sidecar else None
+        (folder / name).write_bytes(read_whole(store, path).data)
+    sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None
     try:
         return PublishedModel(
             load_model(store, recipe, sidecar, code_folder=folder, allow_version_mismatch=False)
@@ -170,12 +168,6 @@ def _require_code(recipe: Recipe, folder: Path) -> None:
             f"{folder}: the hook files changed while the run started",
             "the next run takes them as they are then",
         )
-
-
-def _read_sidecar(store: Store, path: str) -> Sidecar:
-    blob = store.read(path)
-    assert blob is not None, "no token was given"
-    return decode(blob.data, Sidecar, source=f"{store.url}/{path}")
 
 
 def _module(file_name: str) -> str:
