@@ -14,12 +14,12 @@ from batch.job import Job
 from batch.lock import remember
 from batch.manifest import CheckResult, Manifest, Unreadable, encode
 from batch.model.published import model_info
-from batch.pending import clear
-from batch.publishing import publish
+from batch.pending import clear, require_plan
+from batch.publishing import publish, require_not_paused
 from batch.reporting import Outcome, Trace
 from batch.slices import HeldNote, InputResult, Receipt
 from batch.store.base import Exists, Store
-from batch.version import Live
+from batch.version import Draft, Live
 from batch.working import Task
 
 _UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
@@ -45,7 +45,7 @@ def judge_and_publish(
     usable = sum(result.outcome in {"taken", "resent"} for result in results)
     if not usable or (replaces and usable < len(results)):
         # Without their receipts, the next run tries these inputs again.
-        clear(store, kind=trace.kind)
+        _clear(store, trace)
         return _unpublished(live, unreadable(receipts), results, trace)
     finished = Finished(
         kind=trace.kind,
@@ -56,16 +56,25 @@ def judge_and_publish(
         checks=_judge(store, task.job, receipts, trace.run_id),
         replaces=replaces,
     )
+
+    def build(base: Live) -> Draft | None:
+        require_not_paused(base, task.job)
+        require_plan(store, finished.run_id)
+        return draft(store, base, finished)
+
     with trace.timed("publish"):
-        manifest = publish(
-            store, task.job, live, lambda base: draft(store, base, finished), clock=clock
-        )
-    clear(store, kind=trace.kind)
+        manifest = publish(store, task.job, live, build, clock=clock)
+    _clear(store, trace)
     if manifest is None:
         message = "another run took these inputs in meanwhile"
         return Outcome("superseded", 0, message, run_id=trace.run_id, version=live.version)
     remember(store.url, manifest)
     return _published(live, manifest, receipts, trace)
+
+
+def _clear(store: Store, trace: Trace) -> None:
+    assert trace.run_id is not None, "the slices were predicted under it"
+    clear(store, kind=trace.kind, run_id=trace.run_id, before=trace.started_at)
 
 
 def _judge(

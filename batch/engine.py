@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal
 
+from batch.errors import TryAgain
 from batch.slices import Receipt, Slice
+
+Predict = Callable[[Slice], Receipt]
 
 #: Worker processes take a second to import everything: less input than this is not worth it.
 _WORTH_WORKERS_BYTES = 64 << 20
+
+
+class WorkerDied(TryAgain):
+    """The system ended a worker process: a fault in the model, or no memory left.
+
+    `begun` are the slices that were handed out: one of those without a receipt is the reason.
+    """
+
+    def __init__(self, message: str, begun: Sequence[Slice]) -> None:
+        super().__init__(message, "run again")
+        self.begun = begun
 
 
 def count_workers(wanted: Literal["auto"] | int, slices: Sequence[Slice]) -> int:
@@ -21,18 +39,58 @@ def count_workers(wanted: Literal["auto"] | int, slices: Sequence[Slice]) -> int
     return max(1, min(len(os.sched_getaffinity(0)), len(slices)))
 
 
-def run_slices(
-    predict: Callable[[Slice], Receipt], slices: Sequence[Slice], *, workers: int
-) -> Iterator[Receipt]:
+def run_slices(predict: Predict, slices: Sequence[Slice], *, workers: int) -> Iterator[Receipt]:
     """The receipt of every slice, in the order in which they are done.
 
     `predict` must be picklable when there is more than one worker. An exception of `predict` ends
-    the run of all slices.
+    the run of all slices. Raises `WorkerDied`.
     """
-    if workers == 1:
+    if workers == 1 or not slices:
         yield from map(predict, slices)
         return
     import joblib
 
+    begun = list[Slice]()
+
+    def hand_out() -> Iterator[object]:
+        for piece in slices:
+            begun.append(piece)
+            yield joblib.delayed(predict)(piece)
+
     parallel = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
-    yield from parallel(joblib.delayed(predict)(piece) for piece in slices)
+    try:
+        yield from parallel(hand_out())
+    except BrokenProcessPool as error:
+        raise WorkerDied(_how_it_died(error), begun) from None
+
+
+def run_apart(
+    predict: Predict, slices: Sequence[Slice]
+) -> Iterator[tuple[Slice, Receipt | WorkerDied]]:
+    """One slice after the other in a process of its own; a new process when one has died."""
+    left = list(slices)
+    while left:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        executor = ProcessPoolExecutor(max_workers=1)
+        try:
+            while left:
+                piece = left.pop(0)
+                yield piece, executor.submit(predict, piece).result()
+        except BrokenProcessPool as error:
+            yield piece, WorkerDied(_how_it_died(error), [piece])
+        finally:
+            executor.shutdown(kill_workers=True)
+
+
+def sweep_shared_memory(process: int) -> None:
+    """Remove what joblib keeps in shared memory for a process of ours that is no more."""
+    for pattern in (f"sem.loky-{process}-*", f"joblib_memmapping_folder_{process}_*"):
+        for path in Path("/dev/shm").glob(pattern):  # noqa: S108  # joblib's own choice
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _how_it_died(error: BrokenProcessPool) -> str:
+    codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+    return f"the process that predicted it was ended by the system: {codes[1] if codes else error}"

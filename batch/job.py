@@ -44,7 +44,7 @@ _SUFFIXES: dict[str, Format] = {
 }  # fmt: skip
 
 
-def _duration(value: object) -> object:
+def parse_duration(value: object) -> timedelta:
     """Turn "90s", "10m", "26h" or "90d" into a timedelta."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if isinstance(value, str) else None
     if found is None:
@@ -55,7 +55,7 @@ def _duration(value: object) -> object:
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}
 Duration = Annotated[
     timedelta,
-    BeforeValidator(_duration, json_schema_input_type=str),
+    BeforeValidator(parse_duration, json_schema_input_type=str),
     Field(json_schema_extra=_DURATION_SCHEMA),
 ]
 
@@ -211,6 +211,15 @@ class OutputSection(_Section):
     mode: Mode = "append"
     passthrough: Strings = ()
     fresh_for: Duration | None = None
+    window: Duration | None = None
+    retain: Duration = timedelta(days=30)
+
+    @field_validator("window")
+    @classmethod
+    def _window_appends(cls, window: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        if window and info.data.get("mode") == "replace":
+            raise ValueError('mode = "replace" holds the present input only: it takes no window')
+        return window
 
     @field_validator("passthrough")
     @classmethod

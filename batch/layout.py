@@ -13,6 +13,7 @@ HEARTBEAT = "heartbeat.json"
 PENDING = "pending"
 RUNS = "runs"
 HELD = "held.json"
+DROPPED = "dropped.json"
 PLAN = "plan.json"
 
 _MANIFEST_NAME = re.compile(rf"{MANIFESTS}/(\d{{10}})\.json")
@@ -78,6 +79,11 @@ def receipt_path(run_id: str, slice_number: int) -> str:
 def held_path(run_id: str) -> str:
     """Why a run that is done was not published."""
     return f"{PENDING}/{run_id}/{HELD}"
+
+
+def dropped_path(run_id: str) -> str:
+    """Its creation gives up a run that is not published."""
+    return f"{PENDING}/{run_id}/{DROPPED}"
 
 
 def record_path(run_id: str, attempt: int) -> str:

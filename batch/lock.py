@@ -10,9 +10,10 @@ import fcntl
 import hashlib
 import os
 import pwd
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +22,8 @@ import msgspec
 from batch.errors import NotPermitted, StoreDown, TryAgain
 from batch.logs import log
 from batch.manifest import Document, Manifest, encode
+
+_POLL_SECONDS = 0.5
 
 
 class Locked(TryAgain):
@@ -48,24 +51,65 @@ def state_folder() -> Path:
     return (Path(base) if base else home / ".local" / "state") / "batch-predict"
 
 
+class Lock:
+    """This host's lock of an output, while we hold it.
+
+    `left_behind` is what a holder that died had noted last: the inputs that it was predicting.
+    """
+
+    def __init__(self, file: TextIO, now: datetime) -> None:
+        self._file = file
+        self._holder = f"process {os.getpid()} since {now:%Y-%m-%d %H:%M:%S} UTC"
+        file.seek(0)
+        holder, *noted = file.read().splitlines() or [""]
+        self.left_behind = frozenset(noted)
+        self.dead_process = int(holder.split()[1]) if holder.startswith("process ") else None
+        self.note(noted)
+
+    def note(self, paths: Iterable[str]) -> None:
+        """Remember what is being predicted, for whoever comes after a crash; not durable."""
+        # What a process has written outlives it, synced or not; a power cut accuses no input.
+        with suppress(OSError):  # It saves work: no reason to fail a run.
+            self._file.truncate(0)
+            self._file.write("\n".join([self._holder, *paths]))
+            self._file.flush()
+
+    def release(self) -> None:
+        """Say that we ended in order."""
+        with suppress(OSError):
+            self._file.truncate(0)
+
+
 @contextmanager
-def output_lock(output_url: str, *, now: datetime) -> Iterator[None]:
-    """Hold the lock of an output. Raises `Locked` that says who holds it and since when."""
+def output_lock(output_url: str, *, now: datetime, wait: timedelta = timedelta()) -> Iterator[Lock]:
+    """Hold the lock of an output. Raises `Locked` that says who holds it and since when.
+
+    Tries for `wait` before it gives up.
+    """
+    deadline = time.monotonic() + wait.total_seconds()
     with _open_lock(_state_file(output_url, "lock")) as file:
+        while not _try_to_lock(file):
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                holder = file.readline().strip() or "another process"
+                raise Locked(
+                    f"{output_url}: {holder} is running", "wait for it to end (--wait 10m)"
+                )
+            time.sleep(_POLL_SECONDS)
+        lock = Lock(file, now)
         try:
-            # lockf, not flock: a forked child that outlives us must not keep it.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise Locked(f"{output_url}: {holder} is running", "wait for it to end") from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} since {now:%Y-%m-%d %H:%M:%S} UTC")
-        file.flush()
-        try:
-            yield
+            yield lock
         finally:
-            file.truncate(0)
+            lock.release()
+
+
+def _try_to_lock(file: TextIO) -> bool:
+    try:
+        # lockf, not flock: a forked child that outlives us must not keep it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def require_not_older(output_url: str, newest: Manifest | None, *, accept_older: bool) -> None:
@@ -91,12 +135,53 @@ def remember(output_url: str, manifest: Manifest) -> None:
     """Note the newest version that this host saw."""
     path = _state_file(output_url, "seen")
     seen = _Seen(output=output_url, version=manifest.version, commit_id=manifest.commit_id)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(encode(seen))
-        temporary.replace(path)
+        _write_whole(path, encode(seen))
     except OSError as error:  # It only guards against mistakes: no reason to fail a run.
         log.warning("%s: %s: not remembered", path, error.strerror)
+
+
+def is_due(output_url: str, what: str, *, every: timedelta, now: datetime) -> bool:
+    """Whether this host did something for an output long enough ago; notes that it does it now."""
+    path = _state_file(output_url, what)
+    try:
+        if now.timestamp() - path.stat().st_mtime < every.total_seconds():
+            return False
+    except FileNotFoundError:
+        pass
+    with suppress(OSError):
+        path.touch()
+        os.utime(path, (now.timestamp(), now.timestamp()))
+    return True
+
+
+def read_suspects(output_url: str) -> frozenset[str]:
+    """Inputs that a process of this host died with: they are predicted apart from the others."""
+    try:
+        found = msgspec.json.decode(
+            _state_file(output_url, "suspects").read_bytes(), type=list[str]
+        )
+    except (OSError, msgspec.DecodeError):
+        return frozenset()
+    return frozenset(found)
+
+
+def keep_suspects(output_url: str, paths: Collection[str]) -> None:
+    """Remember them, all anew."""
+    path = _state_file(output_url, "suspects")
+    try:
+        if paths:
+            _write_whole(path, msgspec.json.encode(sorted(paths)))
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s: %s: not remembered", path, error.strerror)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
 def _open_lock(path: Path) -> TextIO:

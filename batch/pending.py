@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from batch import layout
-from batch.errors import BadData, BatchError
+from batch.errors import BadData, BatchError, Damaged
 from batch.ledger import Ledger
 from batch.logs import log
 from batch.manifest import PartFile
@@ -18,10 +19,14 @@ from batch.store.documents import read_document
 
 @dataclass(frozen=True)
 class PendingPlan:
-    """A plan that was written and not published, and the paths of its receipts."""
+    """A plan that was written and not published, and its receipts by their paths.
+
+    `spoiled` are the paths of receipts that cannot be used; their names are taken for good.
+    """
 
     plan: Plan
-    receipts: frozenset[str]
+    receipts: dict[str, Receipt]
+    spoiled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,22 @@ class Adoption:
     run_id: str
     plan: Plan | None
     slices: tuple[Slice, ...]
-    done: frozenset[str]
+    receipts: tuple[Receipt, ...]
+
+    @property
+    def left(self) -> tuple[Slice, ...]:
+        """The slices that nobody has done yet."""
+        done = {receipt.slice.receipt for receipt in self.receipts}
+        return tuple(piece for piece in self.slices if piece.receipt not in done)
 
 
-def read_pending(store: Store, ledger: Ledger, *, kind: str, job: str) -> list[PendingPlan]:
-    """The plans of a kind that may still be continued, newest first."""
+def read_pending(
+    store: Store, ledger: Ledger, *, kind: str, job: str, recipe: str
+) -> list[PendingPlan]:
+    """The plans that a run of this kind and recipe may continue, newest first.
+
+    A plan that was published is dead, and so is one that was given up.
+    """
     names = {entry.path for entry in store.list(layout.PENDING).entries}
     published = ledger.run_ids()
     found = []
@@ -47,56 +63,56 @@ def read_pending(store: Store, ledger: Ledger, *, kind: str, job: str) -> list[P
             plan = read_document(store, path, Plan)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
-        if plan.kind == kind and plan.job == job and plan.run_id not in published:
-            receipts = {piece.receipt for piece in plan.slices if piece.receipt in names}
-            found.append(PendingPlan(plan, frozenset(receipts)))
+        dead = plan.run_id in published or layout.dropped_path(plan.run_id) in names
+        if not dead and (plan.kind, plan.job, plan.recipe) == (kind, job, recipe):
+            found.append(_with_receipts(store, plan, names))
     return found
 
 
 def adopt(
-    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, recipe: str, new_run_id: str
-) -> Adoption:
+    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, new_run_id: str,
+    apart: Collection[str] = (),
+) -> Adoption:  # fmt: skip
     """Cut `todo` into slices, taking over those that a pending plan has receipts for.
 
-    A slice fits if its inputs are still to do, with the same tokens and ledger entries, by the
-    same recipe. A plan that covers everything is continued as it is.
+    A slice fits if its inputs are still to do, with the same tokens and ledger entries. A plan
+    that covers everything is continued as it is, unless it holds inputs together that must be
+    `apart`, or receipts that are spoiled.
     """
     left = {planned.path: planned for planned in todo}
-    taken: list[Slice] = []
-    done: set[str] = set()
+    taken: list[tuple[Slice, Receipt]] = []
     for candidate in pending:
-        plan = candidate.plan
-        if plan.recipe != recipe:
-            continue
+        plan, receipts = candidate.plan, candidate.receipts
         fitting = [
             piece
             for piece in plan.slices
             if all(left.get(planned.path) == planned for planned in piece.inputs)
         ]
         covered = sum(len(piece.inputs) for piece in fitting)
-        if not taken and len(fitting) == len(plan.slices) and covered == len(left):
-            return Adoption(plan.run_id, plan, plan.slices, candidate.receipts)
+        whole = len(fitting) == len(plan.slices) and covered == len(left)
+        if whole and not taken and not candidate.spoiled and not _joins(candidate, apart):
+            return Adoption(plan.run_id, plan, plan.slices, tuple(receipts.values()))
         for piece in fitting:
-            if piece.receipt in candidate.receipts:
-                taken.append(piece)
-                done.add(piece.receipt)
+            if piece.receipt in receipts:
+                taken.append((piece, receipts[piece.receipt]))
                 for planned in piece.inputs:
                     del left[planned.path]
     slices = [
         Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
-        for number, piece in enumerate(taken)
+        for number, (piece, _) in enumerate(taken)
     ]
-    for number, inputs in enumerate(pack(left.values()), start=len(slices)):
+    for number, inputs in enumerate(pack(left.values(), apart=apart), start=len(slices)):
         slices.append(
             Slice(number=number, inputs=inputs, receipt=layout.receipt_path(new_run_id, number))
         )
-    return Adoption(new_run_id, None, tuple(slices), frozenset(done))
+    return Adoption(new_run_id, None, tuple(slices), tuple(receipt for _, receipt in taken))
 
 
 def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
     """The receipt of a slice that is done.
 
-    Raises `Overtaken` when it is gone, `BadData` for one that does not add up.
+    Raises `Overtaken` when it is gone, `BadData` for one that does not add up, `Damaged` when
+    its files are not there as it says.
     """
     try:
         receipt = read_document(store, piece.receipt, Receipt)
@@ -107,6 +123,18 @@ def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
         if file:
             _require_there(store, file)
     return receipt
+
+
+def require_plan(store: Store, run_id: str, receipts: Iterable[Receipt] = ()) -> None:
+    """The plan is the licence to publish: what it stands for is never pruned while it is there.
+
+    Raises `Overtaken` when it, or one of these receipts, was cleared or given up meanwhile.
+    """
+    names = {entry.path for entry in store.list(layout.PENDING).entries}
+    needed = {layout.plan_path(run_id), *(receipt.slice.receipt for receipt in receipts)}
+    gone = sorted(needed - names)
+    if gone or layout.dropped_path(run_id) in names:
+        raise Overtaken(f"run {run_id}: it was finished or given up elsewhere")
 
 
 def require_reconciled(receipt: Receipt, recipe: str) -> None:
@@ -129,32 +157,60 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         )
 
 
-def clear(store: Store, *, kind: str) -> None:
-    """Remove the plans and receipts of a kind, when a run of this kind is over.
+def clear(store: Store, *, kind: str, run_id: str, before: datetime) -> None:
+    """Remove the plan and the receipts of a run that is over, and what is older than the run.
 
-    What of them still fitted was adopted, the rest is planned anew. If another host is at work on
-    one just now, it goes on from what it has in memory, and only an interruption would cost it
-    more. A failure is only logged: plans that were published are dead, removed or not.
+    What of the older plans still fitted was adopted, the rest is planned anew. If another host is
+    at work on one just now, it begins again. Clocks that disagree cost work and no more. A failure
+    is only logged: plans that were published are dead, removed or not.
     """
     try:
         names = [entry.path for entry in store.list(layout.PENDING).entries]
         for plan_path in [name for name in names if name.endswith("/" + layout.PLAN)]:
-            folder = plan_path.removesuffix(layout.PLAN)
-            if read_document(store, plan_path, Plan).kind == kind:
-                # The plan last: without it, nobody would know what the receipts belong to.
-                for name in [name for name in names if name.startswith(folder)]:
-                    if name != plan_path:
-                        store.delete(name)
-                store.delete(plan_path)
+            plan = read_document(store, plan_path, Plan)
+            if plan.kind == kind and (plan.run_id == run_id or plan.created_at <= before):
+                remove_plan(store, plan_path, names)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)
+
+
+def remove_plan(store: Store, plan_path: str, names: Iterable[str]) -> None:
+    """Remove a plan and all that lies beside it; `names` is a listing of all pending objects."""
+    folder = plan_path.removesuffix(layout.PLAN)
+    # The plan first: a plan whose receipts are gone would be predicted again for nothing.
+    store.delete(plan_path)
+    for name in names:
+        if name.startswith(folder) and name != plan_path:
+            store.delete(name)
+
+
+def _joins(pending: PendingPlan, apart: Collection[str]) -> bool:
+    """Whether an unfinished slice holds together what must be apart."""
+    return any(
+        len(piece.inputs) > 1
+        and piece.receipt not in pending.receipts
+        and any(planned.path in apart for planned in piece.inputs)
+        for piece in pending.plan.slices
+    )
+
+
+def _with_receipts(store: Store, plan: Plan, names: Collection[str]) -> PendingPlan:
+    receipts, spoiled = dict[str, Receipt](), set[str]()
+    for piece in plan.slices:
+        if piece.receipt not in names:
+            continue
+        try:
+            receipts[piece.receipt] = read_receipt(store, piece, plan.recipe)
+        except Overtaken:
+            continue
+        except (BadData, Damaged, Missing) as error:
+            log.warning("slice %d is predicted again: %s", piece.number, error.message)
+            spoiled.add(piece.receipt)
+    return PendingPlan(plan, receipts, frozenset(spoiled))
 
 
 def _require_there(store: Store, file: PartFile) -> None:
     with store.fetch(file.path) as local:
         found = local.stat().st_size
     if found != file.bytes:
-        raise BadData(
-            f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}",
-            f"delete {store.url}/{layout.PENDING}: the next run predicts it again",
-        )
+        raise Damaged(f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}")

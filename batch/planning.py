@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -35,7 +35,8 @@ class Survey:
     """What lies below the input folder, seen against the ledger.
 
     `todo` are the inputs to take in, `present` the paths of all inputs that are there, `gone` those
-    of the ledger that are not, `unmatched` names that the pattern does not match.
+    of the ledger that are not, `unmatched` names that the pattern does not match, `too_old` inputs
+    that were never taken in and are older than the output's window.
     """
 
     todo: tuple[PlannedInput, ...]
@@ -43,6 +44,7 @@ class Survey:
     present: frozenset[str]
     gone: tuple[str, ...]
     unmatched: tuple[str, ...]
+    too_old: tuple[str, ...] = ()
 
 
 def survey(
@@ -60,9 +62,13 @@ def survey(
     """
     matched, unmatched = _match(job, listing.entries)
     matched = _taken(job, matched)
-    todo, waiting = [], []
+    todo, waiting, too_old = [], [], []
+    window = job.settings.output.window
     for entry in matched:
         if not again and ledger.token(entry.path) == entry.token:
+            continue
+        if window and entry.path not in ledger and _as_of(job, entry) < listing.now - window:
+            too_old.append(entry.path)
             continue
         reason = _why_wait(job.settings.input, entry, listing.now, ends_whole)
         if reason:
@@ -76,17 +82,23 @@ def survey(
         present=present,
         gone=tuple(path for path in ledger.paths() if path not in present),
         unmatched=tuple(unmatched),
+        too_old=tuple(too_old),
     )
 
 
-def pack(inputs: Iterable[PlannedInput]) -> list[tuple[PlannedInput, ...]]:
-    """Group inputs into slices: large ones alone, small ones together, in the order of names."""
+def pack(
+    inputs: Iterable[PlannedInput], *, apart: Collection[str] = ()
+) -> list[tuple[PlannedInput, ...]]:
+    """Group inputs into slices: large ones alone, small ones together, in the order of names.
+
+    Those of the paths `apart` stand alone too.
+    """
     groups: list[tuple[PlannedInput, ...]] = []
     together: list[PlannedInput] = []
     held = 0
     for planned in inputs:
         size = planned.size * (_UNPACKED if _is_compressed(planned.path) else 1)
-        if size > SMALL_BYTES:
+        if size > SMALL_BYTES or planned.path in apart:
             groups.append((planned,))
             continue
         if together and (held + size > PACKED_BYTES or len(together) == PACKED_INPUTS):

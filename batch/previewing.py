@@ -9,10 +9,11 @@ from batch.errors import BatchError, StoreDown
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.lock import require_not_older
+from batch.newest import read_live
 from batch.pending import adopt, read_pending
 from batch.planning import Survey, pack
 from batch.preparing import recipe_of, replacement
-from batch.publishing import read_live, require_same_output
+from batch.publishing import require_same_output
 from batch.recipe import Recipe
 from batch.store import open_store
 from batch.store.base import Store
@@ -78,11 +79,11 @@ def _slices(
     job: Job, store: Store, live: Live, found: Survey, recipe: Recipe, notes: list[str]
 ) -> tuple[int, int]:
     """How many slices a run would have, and how many of them are done already."""
-    pending = read_pending(store, live.ledger, kind="run", job=job.name)
-    work = adopt(pending, found.todo, recipe=recipe.digest(), new_run_id="preview")
-    if work.plan and len(work.done) == len(work.slices):
+    pending = read_pending(store, live.ledger, kind="run", job=job.name, recipe=recipe.digest())
+    work = adopt(pending, found.todo, new_run_id="preview")
+    if work.slices and not work.left:
         notes.append("all is predicted already and waits for a check: a run judges it again")
-    return len(work.slices), len(work.done)
+    return len(work.slices), len(work.receipts)
 
 
 def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:

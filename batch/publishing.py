@@ -10,80 +10,31 @@ import hashlib
 import os
 import pwd
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch import layout
-from batch.errors import BatchError, Damaged, DoesNotFit, TryAgain
+from batch.errors import BatchError, DoesNotFit, Held, TryAgain
 from batch.job import Job
-from batch.ledger import MAX_SEGMENTS, Ledger, LedgerEntry, encode_segment
+from batch.ledger import MAX_SEGMENTS, LedgerEntry, encode_segment
 from batch.logs import log
-from batch.manifest import (
-    FORMAT,
-    Counts,
-    LedgerFile,
-    Manifest,
-    decode_manifest,
-    encode,
-)
+from batch.manifest import FORMAT, Counts, LedgerFile, Manifest, encode
+from batch.newest import read_live, read_manifest, read_pointer
+from batch.retention import oldest_kept
 from batch.store.base import Changed, Exists, Missing, Store
-from batch.store.documents import read_whole
 from batch.version import Draft, Live
 
 TRIES = 5
 
 
-def read_live(store: Store) -> Live:
-    """The newest version and its ledger.
+@dataclass(frozen=True)
+class _Attempt:
+    """One try at the next number."""
 
-    Raises `Damaged` for anything that cannot be read: a missing ledger is never an empty one.
-    """
-    manifest = newest_manifest(store)
-    segments = manifest.ledger if manifest else ()
-    return Live(
-        manifest,
-        Ledger.from_segments((segment.path, _read_segment(store, segment)) for segment in segments),
-    )
-
-
-def newest_manifest(store: Store) -> Manifest | None:
-    """The manifest of the highest number, which the pointer may not have reached yet."""
-    pointer = read_pointer(store)
-    if pointer:
-        newest = pointer[0]
-    else:
-        found = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
-        versions = [version for version in found if version is not None]
-        if not versions:
-            return None
-        newest = read_manifest(store, max(versions))
-    while True:
-        try:
-            newest = read_manifest(store, newest.version + 1)
-        except Missing:
-            return newest
-
-
-def read_manifest(store: Store, version: int) -> Manifest:
-    """One version. Raises `Missing`."""
-    path = layout.manifest_path(version)
-    blob = read_whole(store, path)
-    return decode_manifest(blob.data, source=f"{store.url}/{path}")
-
-
-def read_pointer(store: Store) -> tuple[Manifest, str] | None:
-    """The manifest that readers see and the pointer's token; None before the first version."""
-    try:
-        blob = read_whole(store, layout.POINTER)
-    except Missing:
-        return None
-    try:
-        return decode_manifest(blob.data, source=f"{store.url}/{layout.POINTER}"), blob.token
-    except Damaged as error:
-        raise Damaged(
-            error.message,
-            f"{layout.POINTER} is a copy of the newest file in {layout.MANIFESTS}/: remove it, "
-            "and the next run writes it anew",
-        ) from None
+    commit_id: str
+    segments: tuple[LedgerFile, ...]
+    oldest_kept: int
+    now: datetime
 
 
 def publish(
@@ -139,6 +90,18 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
     move_pointer(store, newer)
 
 
+def operator() -> str:
+    """Who publishes, as `user@host`."""
+    return f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+
+
+def require_not_paused(live: Live, job: Job) -> None:
+    """Refuse to extend a version that a person has stopped the line at. Raises `Held`."""
+    if live.manifest and live.manifest.paused:
+        by, reason = live.manifest.paused.by, live.manifest.paused.reason
+        raise Held(f"{job.name} is paused by {by}: {reason}", f"batch-predict unpause {job.name}")
+
+
 def require_same_output(live: Live, job: Job) -> None:
     """Refuse a job that would mix with what another kind of job published."""
     if live.manifest is None:
@@ -158,7 +121,7 @@ def require_same_output(live: Live, job: Job) -> None:
 
 
 def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) -> Manifest | None:
-    """Write the ledger segment and the manifest; None when the number was taken."""
+    """Write the ledger segment and the manifest; None when the race for the number is lost."""
     commit_id = layout.new_commit_id()
     segments = live.manifest.ledger if live.manifest else ()
     entries, fold = draft.entries, len(segments) >= MAX_SEGMENTS
@@ -168,35 +131,41 @@ def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) 
         segments = ()
     if entries:
         segments = (*segments, _write_segment(store, commit_id, entries))
-    manifest = _manifest(job, live, draft, commit_id=commit_id, segments=segments, now=now)
-    path = layout.manifest_path(manifest.version)
+    oldest = oldest_kept(store, live.manifest, retain=job.settings.output.retain, now=now)
+    manifest = _manifest(job, live, draft, _Attempt(commit_id, segments, oldest, now))
+    return manifest if _create_manifest(store, manifest) else None
+
+
+def _create_manifest(store: Store, manifest: Manifest) -> bool:
+    """The commit itself; False when the race for the number is lost."""
     try:
-        store.create(path, encode(manifest))
+        store.create(layout.manifest_path(manifest.version), encode(manifest))
     except Exists:
         # An answer may have been lost on the way: the commit id tells our own write.
-        if read_manifest(store, manifest.version).commit_id != commit_id:
-            return None
-    return manifest
+        try:
+            if read_manifest(store, manifest.version).commit_id != manifest.commit_id:
+                return False
+        except Missing:  # Pruned since: whoever holds that number did so long ago.
+            return False
+    # A number below oldest_kept was free only because its manifest was pruned.
+    pointer = read_pointer(store)
+    return pointer is None or pointer[0].oldest_kept <= manifest.version
 
 
-def _manifest(
-    job: Job, live: Live, draft: Draft, *, commit_id: str, segments: tuple[LedgerFile, ...],
-    now: datetime,
-) -> Manifest:  # fmt: skip
-    fresh_for: timedelta | None = job.settings.output.fresh_for
+def _manifest(job: Job, live: Live, draft: Draft, attempt: _Attempt) -> Manifest:
     return Manifest(
         format=FORMAT,
         job=job.name,
         version=live.version + 1,
         parent=live.manifest.version if live.manifest else None,
-        commit_id=commit_id,
+        commit_id=attempt.commit_id,
         kind=draft.kind,
         run_id=draft.run_id,
-        published_at=now,
-        published_by=f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}",
-        stale_after=now + fresh_for if fresh_for else None,
-        paused=None,
-        oldest_kept=live.manifest.oldest_kept if live.manifest else 1,
+        published_at=attempt.now,
+        published_by=operator(),
+        stale_after=_stale_after(job, draft, attempt.now),
+        paused=draft.paused,
+        oldest_kept=attempt.oldest_kept,
         mode=job.settings.output.mode,
         key=job.settings.input.key,
         input_base=job.pattern.base,
@@ -206,11 +175,19 @@ def _manifest(
         added=draft.added,
         files=draft.files,
         rejects=draft.rejects,
-        ledger=segments,
+        ledger=attempt.segments,
         unreadable=draft.unreadable,
         checks=draft.checks,
         histogram=draft.histogram,
     )
+
+
+def _stale_after(job: Job, draft: Draft, now: datetime) -> datetime | None:
+    """New predictions are fresh from now; a version that only moves old ones is as old as they."""
+    fresh_for: timedelta | None = job.settings.output.fresh_for
+    if draft.kind in {"run", "backfill"}:
+        return now + fresh_for if fresh_for else None
+    return draft.stale_after
 
 
 def _totals(live: Live, draft: Draft) -> Counts:
@@ -242,19 +219,3 @@ def _write_segment(store: Store, commit_id: str, entries: tuple[LedgerEntry, ...
     path, data = layout.ledger_path(commit_id), encode_segment(entries)
     store.create(path, data)
     return LedgerFile(path=path, sha256=hashlib.sha256(data).hexdigest(), inputs=len(entries))
-
-
-def _read_segment(store: Store, segment: LedgerFile) -> bytes:
-    try:
-        data = read_whole(store, segment.path).data
-    except Missing as error:
-        raise Damaged(
-            f"{error.message}: a missing ledger is never taken for an empty one",
-            "restore the file from a backup; nothing was changed",
-        ) from None
-    if hashlib.sha256(data).hexdigest() != segment.sha256:
-        raise Damaged(
-            f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
-            "restore the file from a backup; nothing was changed",
-        )
-    return data

@@ -16,7 +16,7 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable
-from batch.publishing import newest_manifest, read_live
+from batch.newest import newest_manifest, read_live
 from batch.record import Heartbeat, RunRecord
 from batch.store import open_store
 from batch.store.base import Missing, Store

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from batch.errors import BatchError, Held
+from batch.engine import sweep_shared_memory
+from batch.errors import BatchError
 from batch.inputs import survey_inputs
 from batch.job import Job
-from batch.lock import Locked, OlderOutput, output_lock, remember, require_not_older
+from batch.lock import (
+    Lock,
+    Locked,
+    OlderOutput,
+    is_due,
+    keep_suspects,
+    output_lock,
+    read_suspects,
+    remember,
+    require_not_older,
+)
 from batch.logs import log, utc_now
+from batch.newest import read_live
 from batch.planning import Survey
-from batch.publishing import TRIES, move_pointer, read_live, require_same_output
+from batch.publishing import TRIES, move_pointer, require_not_paused, require_same_output
 from batch.reporting import Outcome, Progress, Trace, leave_record
 from batch.signals import Stopped, stoppable
 from batch.slices import Overtaken
@@ -24,13 +37,21 @@ _STOPPED = {3: "held", 65: "bad data", 66: "no input", 69: "store down", 75: "tr
             77: "not permitted", 78: "does not fit"}  # fmt: skip
 
 
+_A_DAY = timedelta(days=1)
+
+
 @dataclass(frozen=True)
 class Options:
-    """What the caller of a run decides; `clock` gives the time in UTC."""
+    """What the caller of a run decides; `clock` gives the time in UTC.
+
+    `wait` is for how long to wait for another run on this host to end. `open_output` opens OUTPUT, here and in the worker processes, which get it by pickling.
+    """
 
     accept_older: bool = False
+    wait: timedelta = timedelta()
     progress: Progress = lambda *_: None
     clock: Callable[[], datetime] = utc_now
+    open_output: Callable[[str], Store] = open_store
 
 
 def run(job: Job, options: Options) -> Outcome:
@@ -41,11 +62,13 @@ def run(job: Job, options: Options) -> Outcome:
     """
     trace = Trace(job=job.name, kind="run", started_at=options.clock())
     try:
-        with output_lock(job.output_url, now=trace.started_at):
-            store = open_store(job.output_url)
+        with output_lock(job.output_url, now=trace.started_at, wait=options.wait) as lock:
+            store = options.open_output(job.output_url)
             try:
                 with stoppable(job.settings.run.timeout):
-                    outcome = _run_anew(job, store, options, trace)
+                    _clear_up_after_the_dead(store, lock)
+                    outcome = _run_anew(job, store, options, trace, lock)
+                    outcome = _tidy(job, store, options, outcome)
             except OlderOutput as error:
                 return _stopped(error, trace)  # Not even a heartbeat: the disk may be missing.
             except BatchError as error:
@@ -71,17 +94,26 @@ def run(job: Job, options: Options) -> Outcome:
         return _stopped(error, trace)
 
 
-def _run_anew(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:
+def _clear_up_after_the_dead(store: Store, lock: Lock) -> None:
+    """Whoever held the lock before and died left files, and maybe died of what it predicted."""
+    if lock.left_behind:
+        keep_suspects(store.url, read_suspects(store.url) | lock.left_behind)
+    if lock.dead_process:
+        sweep_shared_memory(lock.dead_process)
+    store.sweep()
+
+
+def _run_anew(job: Job, store: Store, options: Options, trace: Trace, lock: Lock) -> Outcome:
     """Begin again when another host finished what this run was about to take over."""
     for _ in range(TRIES - 1):
         try:
-            return _run(job, store, options, trace)
+            return _run(job, store, options, trace, lock)
         except Overtaken as overtaken:
             log.info("%s: begin again", overtaken.message)
-    return _run(job, store, options, trace)
+    return _run(job, store, options, trace, lock)
 
 
-def _run(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:
+def _run(job: Job, store: Store, options: Options, trace: Trace, lock: Lock) -> Outcome:
     live = _open_output(job, store, options)
     found = survey_inputs(job, live.ledger)
     trace.waiting = len(found.waiting)
@@ -97,9 +129,44 @@ def _run(job: Job, store: Store, options: Options, trace: Trace) -> Outcome:
         found = replacement(job, live, found, recipe)
         if not found.todo:
             return _nothing(live, found)
-    task = Task(job, recipe, sidecar, found.todo, live.ledger)
+    apart = read_suspects(store.url)
+    task = Task(
+        job, recipe, sidecar, found.todo, live.ledger, options.open_output, apart, lock.note
+    )
     receipts = predict_all(store, task, trace, clock=options.clock, progress=options.progress)
+    results = [result for receipt in receipts for result in receipt.results]
+    keep_suspects(store.url, {result.path for result in results if result.is_fatal})
     return judge_and_publish(store, live, task, receipts, trace, clock=options.clock)
+
+
+def _tidy(job: Job, store: Store, options: Options, outcome: Outcome) -> Outcome:
+    """What follows a run that ended in order: old parts leave, and once a day garbage goes.
+
+    Neither is what the run was for: a failure is left to the next one.
+    """
+    settings = job.settings.output
+    try:
+        if settings.window and outcome.name in {"published", "nothing to do"}:
+            from batch.upkeep.window import drop_old
+
+            manifest = drop_old(store, job, clock=options.clock)
+            if manifest:
+                remember(store.url, manifest)
+                outcome = dataclasses.replace(
+                    outcome,
+                    name="published",
+                    version=manifest.version,
+                    message=f"{outcome.message}; version {manifest.version}: without what is "
+                    "older than output.window",
+                )
+        now = options.clock()
+        if outcome.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=now):
+            from batch.upkeep.prune import prune
+
+            prune(store, retain=settings.retain, delete=True)
+    except BatchError as error:
+        log.warning("left to the next run: %s", error.message)
+    return outcome
 
 
 def _open_output(job: Job, store: Store, options: Options) -> Live:
@@ -110,11 +177,7 @@ def _open_output(job: Job, store: Store, options: Options) -> Live:
     if live.manifest:
         move_pointer(store, live.manifest)
         remember(store.url, live.manifest)
-        if live.manifest.paused:
-            by, reason = live.manifest.paused.by, live.manifest.paused.reason
-            raise Held(
-                f"{job.name} is paused by {by}: {reason}", f"batch-predict unpause {job.name}"
-            )
+    require_not_paused(live, job)
     return live
 
 

@@ -59,7 +59,8 @@ class InputResult(Document, frozen=True):
     """What became of one input of a slice.
 
     taken: its records are in the part or rejected. resent: the content is the one taken in
-    before. unreadable: nothing of it is used. changed: another content, or gone, before it was
+    before. unreadable: nothing of it is used; `is_fatal` if predicting it ended the process.
+    changed: another content, or gone, before it was
     read to its end; it stays open.
     """
 
@@ -70,6 +71,7 @@ class InputResult(Document, frozen=True):
     predicted: int = 0
     rejected: int = 0
     reason: str = ""
+    is_fatal: bool = False
 
 
 class Receipt(Document, frozen=True):
@@ -87,6 +89,13 @@ class Receipt(Document, frozen=True):
     columns: tuple[Column, ...]
     histogram: Histogram | None
     seconds: dict[str, float]
+
+
+class DroppedNote(Document, frozen=True):
+    """Who gave up a run, and when."""
+
+    by: str
+    at: datetime
 
 
 class HeldNote(Document, frozen=True):

@@ -18,8 +18,9 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.logs import utc_now
+from batch.newest import read_live
 from batch.preparing import recipe_of
-from batch.publishing import read_live, require_same_output
+from batch.publishing import require_same_output
 from batch.recipe import Recipe
 from batch.reporting import Trace
 from batch.sidecar import Sidecar

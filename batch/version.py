@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from batch.errors import DoesNotFit
 from batch.ledger import Ledger, LedgerEntry
@@ -15,6 +16,7 @@ from batch.manifest import (
     Manifest,
     ModelInfo,
     PartFile,
+    Paused,
     Unreadable,
 )
 
@@ -36,6 +38,7 @@ class Draft:
     """What a commit wants the next version to be.
 
     `entries` are the ledger entries to write; with `whole_ledger` they are all there are.
+    `stale_after` is for a version without new predictions.
     """
 
     kind: Kind
@@ -50,6 +53,36 @@ class Draft:
     unreadable: tuple[Unreadable, ...]
     checks: tuple[CheckResult, ...]
     histogram: Histogram | None
+    paused: Paused | None = None
+    stale_after: datetime | None = None
+
+
+def like(
+    source: Live, *, kind: Kind, run_id: str, whole_ledger: bool = False,
+    paused: Paused | None = None,
+) -> Draft:  # fmt: skip
+    """A draft that publishes what a version holds once more, with nothing new in it.
+
+    With `whole_ledger` its ledger becomes the whole of the new one; else the ledger stays.
+    """
+    manifest = source.manifest
+    assert manifest is not None, "there is a version to start from"
+    return Draft(
+        kind=kind,
+        run_id=run_id,
+        files=manifest.files,
+        rejects=manifest.rejects,
+        entries=tuple(source.ledger) if whole_ledger else (),
+        whole_ledger=whole_ledger,
+        columns=manifest.columns,
+        model=manifest.model,
+        added=Counts(),
+        unreadable=manifest.unreadable,
+        checks=(),
+        histogram=manifest.histogram,
+        paused=paused,
+        stale_after=manifest.stale_after,
+    )
 
 
 def union_columns(known: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[Column, ...]:

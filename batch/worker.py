@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,11 +19,14 @@ from batch.recipe import Recipe
 from batch.sidecar import Sidecar
 from batch.slices import Receipt, Slice
 from batch.store import open_store
-from batch.store.base import Exists
+from batch.store.base import Exists, Store
 
 if TYPE_CHECKING:
     from batch.model.scoring import Scorer
     from batch.predicting import Tools
+
+
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Assignment:
     run_id: str
     workers: int
     coordinator: int
+    open_output: Callable[[str], Store] = open_store
     tell: Callable[[int], None] | None = None
 
     def predict(self, piece: Slice) -> Receipt:
@@ -71,7 +76,7 @@ def _make_tools(assignment: Assignment) -> Tools:
     from batch.predicting import Tools
 
     job, recipe = assignment.job, assignment.recipe
-    output = open_store(job.output_url)
+    output = assignment.open_output(job.output_url)
     # First, and for good: hooks may import their own modules late.
     sys.path.insert(0, str(job.folder))
     scorer = load_model(
@@ -84,6 +89,8 @@ def _make_tools(assignment: Assignment) -> Tools:
     if assignment.workers > 1:
         scorer.use_one_thread()
     if os.getpid() != assignment.coordinator:
+        # Ctrl-C reaches the whole group: the coordinator decides what becomes of us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=_end_with, args=[assignment.coordinator], daemon=True).start()
     settings = job.settings.input
     return Tools(
@@ -110,7 +117,7 @@ def _make_tools(assignment: Assignment) -> Tools:
 def _end_with(coordinator: int) -> None:
     """A worker whose coordinator was killed has nobody to work for, and holds memory."""
     while os.getppid() == coordinator:
-        time.sleep(1)
+        time.sleep(_POLL_SECONDS)
     os._exit(1)
 
 

@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from batch import layout
-from batch.engine import count_workers, run_slices
+from batch.dispatching import predict_slices
+from batch.engine import count_workers
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.manifest import encode
-from batch.pending import adopt, read_pending, read_receipt, require_reconciled
+from batch.pending import adopt, read_pending, require_plan, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt, Slice
+from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt
 from batch.store.base import Store
+from batch.worker import Assignment, tools_of
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one run has to predict, and by what."""
+    """What one run has to predict, and by what.
+
+    `apart` are inputs that a process of this host died with; `note` tells the next run which ones
+    this process is predicting.
+    """
 
     job: Job
     recipe: Recipe
     sidecar: Sidecar | None
     todo: tuple[PlannedInput, ...]
     ledger: Ledger
+    open_output: Callable[[str], Store]
+    apart: Collection[str] = frozenset()
+    note: Callable[[Iterable[str]], None] = lambda _: None
 
 
 def predict_all(
@@ -40,17 +49,14 @@ def predict_all(
     written after the model was checked and before the first record is predicted.
     """
     recipe = trace.recipe = task.recipe.digest()
-    pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name)
-    work = adopt(pending, task.todo, recipe=recipe, new_run_id=layout.new_run_id(clock()))
+    pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name, recipe=recipe)
+    work = adopt(pending, task.todo, new_run_id=layout.new_run_id(clock()), apart=task.apart)
     trace.run_id = work.run_id
-    receipts = [
-        read_receipt(store, piece, recipe) for piece in work.slices if piece.receipt in work.done
-    ]
-    left = [piece for piece in work.slices if piece.receipt not in work.done]
+    receipts, left = list(work.receipts), work.left
     if left:
         shown = _Shown(progress, slices=len(work.slices), done=len(receipts))
         workers = count_workers(task.job.settings.run.workers, left)
-        predict = _ready(store, task, trace, workers=workers, tell=shown.add_records)
+        assignment = _ready(store, task, trace, workers=workers, tell=shown.add_records)
     if work.plan is None:
         plan = Plan(
             format=PLAN_FORMAT,
@@ -62,9 +68,13 @@ def predict_all(
             slices=work.slices,
         )
         store.create(layout.plan_path(work.run_id), encode(plan))
+        # From here on our plan keeps them; until now the plan did that they were taken from.
+        require_plan(store, work.run_id, receipts)
     if left:
         with trace.timed("predict"):
-            for receipt in run_slices(predict, left, workers=workers):
+            for receipt in predict_slices(
+                store, assignment, left, apart=task.apart, note=task.note
+            ):
                 require_reconciled(receipt, recipe)
                 receipts.append(receipt)
                 shown.add_slice(receipt)
@@ -93,10 +103,9 @@ class _Shown:
 
 def _ready(
     store: Store, task: Task, trace: Trace, *, workers: int, tell: Callable[[int], None]
-) -> Callable[[Slice], Receipt]:
+) -> Assignment:
     """Publish the model, and load it here: what does not fit stops before the first record."""
     from batch.model.published import publish_model
-    from batch.worker import Assignment, tools_of
 
     assert trace.run_id is not None, "the caller has set it"
     with trace.timed("load model"):
@@ -110,7 +119,8 @@ def _ready(
             trace.run_id,
             workers,
             os.getpid(),
+            task.open_output,
             tell if workers == 1 else None,
         )
         tools_of(assignment)
-    return assignment.predict
+    return assignment

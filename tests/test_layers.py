@@ -19,12 +19,12 @@ LAYERS: dict[str, list[set[str]]] = {
     "command line": [{"cli"}],
     "flow": [
         {"runner", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
-         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext"},
+         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching"},
         {"client"},
     ],
     "stages": [
         {"planning", "pending"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows"}, {"engine"},
-        {"checks"}, {"drafting", "rewriting"}, {"publishing"}, {"reporting"}, {"lock"},
+        {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
     "adapters": [{"parts"}, {"store"}],

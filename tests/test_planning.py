@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,8 @@ import pytest
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.ledger import Ledger, LedgerEntry, encode_segment
-from batch.pending import PendingPlan, adopt, read_receipt
 from batch.planning import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
-from batch.slices import PLAN_FORMAT, Overtaken, Plan, PlannedInput, Slice
-from batch.store import open_store
+from batch.slices import PlannedInput
 from batch.store.base import Entry, Listing
 from tests.jobs import JobFolder
 
@@ -123,58 +120,9 @@ def test_large_inputs_stand_alone_and_small_ones_together() -> None:
     )
 
 
-def pending(*slices: Slice, done: int, recipe: str = "r") -> PendingPlan:
-    """A plan of which the first `done` slices have receipts."""
-    plan = Plan(format=PLAN_FORMAT, run_id="old", kind="run", job="j", recipe=recipe,
-                created_at=NOW, slices=slices)  # fmt: skip
-    return PendingPlan(plan, frozenset(piece.receipt for piece in slices[:done]))
-
-
-def piece(number: int, *inputs: PlannedInput) -> Slice:
-    """A slice of the old plan."""
-    return Slice(number=number, inputs=inputs, receipt=f"pending/old/{number:05d}.json")
-
-
-def test_a_plan_that_still_fits_is_continued_whole() -> None:
-    """Under its own run id, with its own slices."""
-    a, b = planned("a"), planned("b")
-    work = adopt([pending(piece(0, a), piece(1, b), done=1)], [a, b], recipe="r", new_run_id="new")
-    assert work.run_id == "old"
-    assert work.plan is not None
-    assert len(work.done) == 1
-
-
-@pytest.mark.parametrize("todo", [["a"], ["a", "c"], ["a", "b", "c"]])
-def test_otherwise_finished_slices_are_taken_over(todo: list[str]) -> None:
-    """Unfinished ones are planned afresh, with whatever is new."""
-    old = pending(piece(0, planned("a")), piece(1, planned("b")), done=1)
-    work = adopt([old], [planned(path) for path in todo], recipe="r", new_run_id="new")
-    assert (work.run_id, work.plan) == ("new", None)
-    assert work.slices[0].receipt == "pending/old/00000.json"
-    rest = [one.path for piece in work.slices[1:] for one in piece.inputs]
-    assert sorted(["a", *rest]) == sorted(todo)
-
-
-@pytest.mark.parametrize(
-    ("token", "recipe"), [("t2", "r"), ("t1", "other")], ids=["changed input", "other recipe"]
-)
-def test_what_changed_is_not_taken_over(token: str, recipe: str) -> None:
-    """Neither another content nor another way to predict."""
-    old = pending(piece(0, planned("a")), done=1, recipe=recipe)
-    work = adopt([old], [planned("a", token=token)], recipe="r", new_run_id="new")
-    assert not work.done
-    assert work.run_id == "new"
-
-
 def test_a_ledger_survives_its_file() -> None:
     """Every field of an entry comes back as it was, and the last entry of a path counts."""
     first, second = ledgered("a", token="t1"), ledgered("a", token="t2")
     found = ledger(first, ledgered("b"), second)
     assert found.get("a") == second
     assert (len(found), found.token("b"), found.token("c")) == (2, "t1", None)
-
-
-def test_a_receipt_that_another_host_cleared_is_no_damage(tmp_path: Path) -> None:
-    """It published the plan meanwhile: the run begins again and finds nothing left to do."""
-    with pytest.raises(Overtaken):
-        read_receipt(open_store(str(tmp_path)), piece(0, planned("a")), "recipe")

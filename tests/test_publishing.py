@@ -16,7 +16,8 @@ from batch.job import Job
 from batch.jobfile import load_job
 from batch.ledger import MAX_SEGMENTS, LedgerEntry
 from batch.manifest import Column, Counts, ModelInfo
-from batch.publishing import move_pointer, newest_manifest, publish, read_live, read_manifest
+from batch.newest import newest_manifest, read_live, read_manifest
+from batch.publishing import move_pointer, publish
 from batch.store import open_store
 from batch.store.base import Blob, Listing, Store
 from batch.version import Draft, Live, union_columns
@@ -95,6 +96,10 @@ class Wrapped:
     def delete(self, path: str) -> None:
         self._before("delete", path)
         self._store.delete(path)
+
+    def sweep(self) -> None:
+        self._before("sweep", "")
+        self._store.sweep()
 
 
 def test_versions_count_up_and_each_is_kept(store: Store, loaded: Job) -> None:

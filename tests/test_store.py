@@ -168,6 +168,36 @@ def test_names_are_carried_as_they_are(store: Store) -> None:
     assert read(store, name) == b"x"
 
 
+def test_sweep_removes_what_dead_processes_left(store: Store, tmp_path: Path) -> None:
+    """And nothing of those that are at work, nor of another host."""
+    script = (
+        "import os, sys\n"
+        "from batch.store import open_store\n"
+        "with open_store(sys.argv[1]).upload('data/part') as local:\n"
+        "    local.write_bytes(b'half')\n"
+        "    os._exit(9)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, store.url], check=False)
+    unfinished = tmp_path / "store" / ".tmp"
+    assert len(list(unfinished.iterdir())) == 1
+    (unfinished / "elsewhere-1-0").touch()
+    with store.upload("data/part") as local:
+        local.write_bytes(b"whole")
+        store.sweep()
+    assert read(store, "data/part") == b"whole"
+    assert [path.name for path in unfinished.iterdir()] == ["elsewhere-1-0"]
+
+
+def test_a_folder_that_is_deleted_meanwhile_is_made_again(store: Store, tmp_path: Path) -> None:
+    """Another process may delete the last file of a folder that we are about to write into."""
+    with store.upload("pending/run/1.json") as local:
+        local.write_bytes(b"1")
+        store.create("pending/run/plan.json", b"")
+        store.delete("pending/run/plan.json")
+        assert not (tmp_path / "store" / "pending" / "run").exists()
+    assert read(store, "pending/run/1.json") == b"1"
+
+
 def test_an_unknown_kind_of_url_is_refused() -> None:
     """With what there is instead."""
     with pytest.raises(DoesNotFit, match="local folders"):

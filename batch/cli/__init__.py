@@ -12,6 +12,7 @@ from batch import __version__
 from batch.cli.authoring import init, schema, validate
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
+from batch.cli.upkeep import discard, prune, rollback, unpause
 from batch.errors import BatchError
 from batch.logs import show_logs
 
@@ -62,5 +63,7 @@ def main(verbose: int) -> None:
     show_logs(verbose)
 
 
-for _command in (init, validate, schema, try_, run, status, history, show):
+for _command in (
+    init, validate, schema, try_, run, status, history, show, rollback, unpause, discard, prune,
+):  # fmt: skip
     main.add_command(_command)

@@ -88,6 +88,19 @@ def progress_bar(title: str) -> Iterator[reporting.Progress]:
         bar.stop()
 
 
+def as_count(number: int, noun: str) -> str:
+    """`1 input`, `2 inputs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def as_bytes(size: float) -> str:
+    """A size in the unit that a person would choose."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{size:,.0f} bytes" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+
+
 def _text(cell: object) -> str:
     if cell is None:
         return "-"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from batch.cli.output import as_bytes, as_count
 from batch.errors import BadData
 
 if TYPE_CHECKING:
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
+def _duration(context: click.Context, option: click.Parameter, value: str) -> timedelta:
+    del context
+    from batch.job import parse_duration
+
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param=option) from None
+
+
 @click.command()
 @click.argument("job")
 @click.option("--dry-run", is_flag=True, help="Show what a run would do, and why; write nothing.")
@@ -30,7 +42,14 @@ _SHOWN = 10
     is_flag=True,
     help="Go on although this host saw a newer version in the output.",
 )
-def run(job: str, dry_run: bool, accept_older: bool) -> None:
+@click.option(
+    "--wait",
+    default="0s",
+    metavar="10m",
+    callback=_duration,
+    help="Wait so long for another run on this host to end.",
+)
+def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
     """Predict every new input of JOB and publish a new version.
 
     Prints nothing without a terminal unless something is wrong. The exit code says what: see the
@@ -50,7 +69,7 @@ def run(job: str, dry_run: bool, accept_older: bool) -> None:
     if dry_run:
         return _print_plan(found)
     with progress_bar(found.name) as progress:
-        outcome = run_job(found, Options(accept_older=accept_older, progress=progress))
+        outcome = run_job(found, Options(accept_older=accept_older, wait=wait, progress=progress))
     _report(found.name, outcome)
     sys.exit(outcome.exit_code)
 
@@ -122,8 +141,8 @@ def _intention(plan: Preview) -> str:
     size = sum(planned.size for planned in plan.found.todo)
     done = f" ({plan.done:,} done by an earlier run)" if plan.done else ""
     return (
-        f"a run would take in {_count(len(plan.found.todo), 'input')} of {_bytes(size)}, "
-        f"in {_count(plan.slices, 'slice')}{done}; {live}"
+        f"a run would take in {as_count(len(plan.found.todo), 'input')} of {as_bytes(size)}, "
+        f"in {as_count(plan.slices, 'slice')}{done}; {live}"
     )
 
 
@@ -136,6 +155,7 @@ def _facts(found: Survey) -> list[tuple[str, str]]:
     waiting = [f"{wait.path}: {wait.reason}" for wait in found.waiting]
     facts += [("waits", line) for line in waiting[:_SHOWN]]
     facts.append(("waits", f"{len(waiting) - _SHOWN:,} more" if len(waiting) > _SHOWN else ""))
+    facts.append(("too old", _listed(found.too_old, "input")))
     facts.append(("no match", _listed(found.unmatched, "name")))
     facts.append(("gone", _listed(found.gone, "input")))
     return [(name, value) for name, value in facts if value]
@@ -144,7 +164,7 @@ def _facts(found: Survey) -> list[tuple[str, str]]:
 def _notes(plan: Preview) -> list[str]:
     if not plan.outdated:
         return list(plan.notes)
-    outdated = _count(plan.outdated, "earlier input")
+    outdated = as_count(plan.outdated, "earlier input")
     return [*plan.notes, f"{outdated} predicted by an older recipe stay as they are"]
 
 
@@ -156,7 +176,7 @@ def _print_trial(trial: Trial, *, as_json: bool) -> None:
         print_json(_trial_document(trial))
         return
     click.echo(
-        f"{trial.job.name}: {_count(trial.records, 'record')} of {trial.input} "
+        f"{trial.job.name}: {as_count(trial.records, 'record')} of {trial.input} "
         f"(as of {trial.as_of:%Y-%m-%d}): {trial.predicted:,} predicted, "
         f"{len(trial.rejects):,} rejected; nothing is written"
     )
@@ -166,7 +186,7 @@ def _print_trial(trial: Trial, *, as_json: bool) -> None:
         column = f", column {reject.column!r}" if reject.column else ""
         click.echo(f"  rejected: record {reject.row}{column}: {reject.reason}: {reject.raw[:200]}")
     if len(trial.rejects) > _SHOWN:
-        click.echo(f"  … {_count(len(trial.rejects) - _SHOWN, 'more reject')}")
+        click.echo(f"  … {as_count(len(trial.rejects) - _SHOWN, 'more reject')}")
     click.echo("  " + ", ".join(f"{name} {took:.2f} s" for name, took in trial.seconds.items()))
 
 
@@ -192,7 +212,7 @@ def _print_predictions(trial: Trial) -> None:
     names = _fitting(first, last=trial.job.settings.output.passthrough)
     print_table(list(zip(*(first[name] for name in names), strict=True)), names)
     if trial.predicted > _SHOWN:
-        click.echo(f"  … {_count(trial.predicted - _SHOWN, 'more row')} (--rows, --json)")
+        click.echo(f"  … {as_count(trial.predicted - _SHOWN, 'more row')} (--rows, --json)")
     if left_out := [name for name in first if name not in names]:
         click.echo(f"  … and the columns {', '.join(left_out)}")
 
@@ -219,15 +239,4 @@ def _listed(names: Sequence[str], noun: str) -> str:
     if not names:
         return ""
     more = ", …" if len(names) > _SHOWN // 2 else ""
-    return f"{_count(len(names), noun)}: {', '.join(names[: _SHOWN // 2])}{more}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _bytes(size: float) -> str:
-    units = ["bytes", "kB", "MB", "GB", "TB"]
-    while size >= 1000 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return f"{size:,.0f} bytes" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+    return f"{as_count(len(names), noun)}: {', '.join(names[: _SHOWN // 2])}{more}"

@@ -1,4 +1,4 @@
-"""The store port: seven verbs, which are everything that can fail underneath a run.
+"""The store port: eight verbs, which are everything that can fail underneath a run.
 
 Paths are relative to the store's URL and `/`-separated on every platform.
 """
@@ -96,3 +96,6 @@ class Store(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove the object; one that is already gone is fine."""
+
+    def sweep(self) -> None:
+        """Remove what processes of this host that are no more left unfinished; nothing named."""

@@ -1,24 +1,29 @@
 """Local disk: create by hard link, replace by rename under a lock, fsync at every step.
 
 After any of the writing verbs returns, the object survives a power cut: first the data is
-synced, then the name is made, then the folder that holds the name is synced.
+synced, then the name is made, then the folder that holds the name is synced. What is not yet
+named lies in the folder `.tmp` of the store, under the name of the process that writes it.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from batch.errors import BatchError, NotPermitted, StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Missing
 
+_UNFINISHED = ".tmp"
+_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _SWAPPING = threading.Lock()
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -28,6 +33,7 @@ class LocalStore:
 
     def __init__(self, folder: str) -> None:
         self._root = Path(folder).absolute()
+        self._durable: set[Path] = set()
 
     @property
     def url(self) -> str:
@@ -59,22 +65,20 @@ class LocalStore:
     @contextmanager
     def upload(self, path: str) -> Iterator[Path]:
         target = self._root / path
-        with _naming(target):
-            _make_folder(target.parent)
-            with _temporary_beside(target) as temporary:
-                yield temporary
-                _sync(temporary)
-                _link(temporary, target)
-                _sync(target.parent)
+        with _naming(target), self._temporary() as temporary:
+            yield temporary
+            _sync(temporary)
+            self._link(temporary, target)
+            _sync(target.parent)
 
     def replace(self, path: str, data: bytes, *, token: str | None) -> None:
         target = self._root / path
         with _naming(target):
-            _make_folder(target.parent)
+            self._make_durable(target.parent)
             with _locked(target.with_name(f".{target.name}.lock")):
                 if self._pointer_token(target) != token:
                     raise Changed(f"{target}: somebody else replaced it meanwhile")
-                with _temporary_beside(target) as temporary:
+                with self._temporary() as temporary:
                     temporary.write_bytes(data)
                     _sync(temporary)
                     temporary.replace(target)
@@ -86,6 +90,50 @@ class LocalStore:
             target.unlink()
         with suppress(OSError):  # Not empty, or gone: either is fine.
             target.parent.rmdir()
+
+    def sweep(self) -> None:
+        folder = self._root / _UNFINISHED
+        with _naming(folder), suppress(FileNotFoundError):
+            for item in os.scandir(folder):
+                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
+                if forgotten or _writer_is_dead(item.name):
+                    Path(item).unlink(missing_ok=True)
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A file that only this process knows; whatever happens, its name is gone afterwards."""
+        folder = self._root / _UNFINISHED
+        _make_folder(folder)
+        temporary = folder / f"{_this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
+        try:
+            yield temporary
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
+
+    def _link(self, temporary: Path, target: Path) -> None:
+        while True:
+            self._make_durable(target.parent)
+            try:
+                _link(temporary, target)
+            except FileNotFoundError:
+                if not temporary.exists():
+                    raise
+                # Whoever deleted the last file of this folder took the folder with it.
+                self._durable.discard(target.parent)
+            else:
+                return
+
+    def _make_durable(self, folder: Path) -> None:
+        """Make a folder of the store whose name survives a power cut, whoever made it."""
+        if folder in self._durable and folder.is_dir():
+            return
+        _make_folder(folder)
+        # Another process may have made it just now and not synced its name yet.
+        while folder != self._root:
+            self._durable.add(folder)
+            folder = folder.parent
+            _sync(folder)
 
     def _require(self, target: Path, token: str | None) -> None:
         with _naming(target):
@@ -186,14 +234,30 @@ def _link(temporary: Path, target: Path) -> None:
         ) from None
 
 
-@contextmanager
-def _temporary_beside(target: Path) -> Iterator[Path]:
-    temporary = target.with_name(f".{target.name}.{os.urandom(8).hex()}.tmp")
+@cache
+def _this_host() -> str:
+    """Stands for where a process id means one process: this boot, this PID namespace."""
     try:
-        yield temporary
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        where = boot + str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # Not Linux: the name of the host must do.
+        where = os.uname().nodename
+    return hashlib.sha256(where.encode()).hexdigest()[:8]
+
+
+def _writer_is_dead(name: str) -> bool:
+    """Whether the process that this unfinished file belongs to was one of this host and ended."""
+    host, _, rest = name.partition("-")
+    process = rest.partition("-")[0]
+    if host != _this_host() or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 @contextmanager

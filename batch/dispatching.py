@@ -1,0 +1,97 @@
+"""Get slices predicted, whatever dies on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from batch import layout
+from batch.engine import WorkerDied, run_apart, run_slices
+from batch.logs import log
+from batch.manifest import encode
+from batch.pending import read_receipt
+from batch.slices import InputResult, Receipt, Slice
+from batch.store.base import Exists, Store
+from batch.worker import Assignment
+
+
+def predict_slices(
+    store: Store, assignment: Assignment, slices: Sequence[Slice], *, apart: Collection[str],
+    note: Callable[[Iterable[str]], None],
+) -> Iterator[Receipt]:  # fmt: skip
+    """The receipt of every slice, as they are done.
+
+    Slices with an input of `apart` are predicted in a process of their own, where their end harms
+    nobody. When a worker dies, what it was at work on is tried once more, alone. `note` hears of
+    what this very process is about to predict, for whoever finds it dead.
+    """
+    left = {piece.receipt: piece for piece in slices}
+    suspects = [piece for piece in slices if any(one.path in apart for one in piece.inputs)]
+    while left:
+        for piece in suspects:
+            del left[piece.receipt]
+        yield from _predict_apart(store, assignment, suspects)
+        try:
+            for receipt in _predict_together(assignment, tuple(left.values()), note):
+                del left[receipt.slice.receipt]
+                yield receipt
+        except WorkerDied as death:
+            log.warning("%s", death.message)
+            begun = [piece for piece in death.begun if piece.receipt in left]
+            if not begun:
+                raise
+            done = {entry.path for entry in store.list(layout.PENDING).entries}
+            suspects = [piece for piece in begun if piece.receipt not in done]
+            for piece in begun:
+                if piece.receipt in done:
+                    del left[piece.receipt]
+                    yield read_receipt(store, piece, assignment.recipe.digest())
+
+
+def _predict_together(
+    assignment: Assignment, slices: Sequence[Slice], note: Callable[[Iterable[str]], None]
+) -> Iterator[Receipt]:
+    def noted(piece: Slice) -> Receipt:
+        note(planned.path for planned in piece.inputs)
+        return assignment.predict(piece)
+
+    predict = noted if assignment.workers == 1 else assignment.predict
+    yield from run_slices(predict, slices, workers=assignment.workers)
+    note(())
+
+
+def _predict_apart(
+    store: Store, assignment: Assignment, slices: Sequence[Slice]
+) -> Iterator[Receipt]:
+    """Inputs that end the process here too count as unreadable: the others are published."""
+    # The coordinator counts these by slice: a process of its own cannot tell it of chunks.
+    alone = dataclasses.replace(assignment, tell=None)
+    for piece, outcome in run_apart(alone.predict, slices):
+        if isinstance(outcome, Receipt):
+            yield outcome
+            continue
+        log.warning("slice %d: %s", piece.number, outcome.message)
+        receipt = _fatal(assignment, piece, outcome.message)
+        try:
+            store.create(piece.receipt, encode(receipt))
+        except Exists:  # Another host fared better.
+            receipt = read_receipt(store, piece, assignment.recipe.digest())
+        yield receipt
+
+
+def _fatal(assignment: Assignment, piece: Slice, reason: str) -> Receipt:
+    results = [
+        InputResult(path=planned.path, outcome="unreadable", reason=reason, is_fatal=True)
+        for planned in piece.inputs
+    ]
+    return Receipt(
+        run_id=assignment.run_id,
+        recipe=assignment.recipe.digest(),
+        slice=piece,
+        results=tuple(results),
+        part=None,
+        rejects=None,
+        columns=(),
+        histogram=None,
+        seconds={},
+    )

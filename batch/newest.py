@@ -1,0 +1,88 @@
+"""Read what is published: the newest version and its ledger, or any version that is kept."""
+
+from __future__ import annotations
+
+import hashlib
+
+from batch import layout
+from batch.errors import Damaged
+from batch.ledger import Ledger
+from batch.manifest import LedgerFile, Manifest, decode_manifest
+from batch.store.base import Missing, Store
+from batch.store.documents import read_whole
+from batch.version import Live
+
+
+def read_live(store: Store) -> Live:
+    """The newest version and its ledger.
+
+    Raises `Damaged` for anything that cannot be read: a missing ledger is never an empty one.
+    """
+    return with_ledger(store, newest_manifest(store))
+
+
+def with_ledger(store: Store, manifest: Manifest | None) -> Live:
+    """A version and its ledger. Raises `Damaged`."""
+    segments = manifest.ledger if manifest else ()
+    return Live(
+        manifest,
+        Ledger.from_segments((segment.path, read_segment(store, segment)) for segment in segments),
+    )
+
+
+def newest_manifest(store: Store) -> Manifest | None:
+    """The manifest of the highest number, which the pointer may not have reached yet."""
+    pointer = read_pointer(store)
+    if pointer:
+        newest = pointer[0]
+    else:
+        found = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
+        versions = [version for version in found if version is not None]
+        if not versions:
+            return None
+        newest = read_manifest(store, max(versions))
+    while True:
+        try:
+            newest = read_manifest(store, newest.version + 1)
+        except Missing:
+            return newest
+
+
+def read_manifest(store: Store, version: int) -> Manifest:
+    """One version. Raises `Missing`."""
+    path = layout.manifest_path(version)
+    blob = read_whole(store, path)
+    return decode_manifest(blob.data, source=f"{store.url}/{path}")
+
+
+def read_pointer(store: Store) -> tuple[Manifest, str] | None:
+    """The manifest that readers see and the pointer's token; None before the first version."""
+    try:
+        blob = read_whole(store, layout.POINTER)
+    except Missing:
+        return None
+    try:
+        return decode_manifest(blob.data, source=f"{store.url}/{layout.POINTER}"), blob.token
+    except Damaged as error:
+        raise Damaged(
+            error.message,
+            f"{layout.POINTER} is a copy of the newest file in {layout.MANIFESTS}/: remove it, "
+            "and the next run writes it anew",
+        ) from None
+
+
+def read_segment(store: Store, segment: LedgerFile) -> bytes:
+    """One ledger segment, as it was written. Raises `Damaged`."""
+    try:
+        data = read_whole(store, segment.path).data
+    except Missing as error:
+        raise Damaged(
+            f"{error.message}: a missing ledger is never taken for an empty one",
+            "restore the file from a backup; nothing was changed",
+        ) from None
+    if hashlib.sha256(data).hexdigest() != segment.sha256:
+        raise Damaged(
+            f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
+            "restore the file from a backup; nothing was changed",
+        )
+    return data

@@ -1,0 +1,32 @@
+"""Which versions are kept: for a way back, and for readers that are slow."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from batch.errors import BatchError
+from batch.manifest import Manifest
+from batch.newest import read_manifest
+from batch.store.base import Store
+
+#: However old they are, so many versions are kept.
+KEPT_VERSIONS = 100
+
+
+def oldest_kept(store: Store, newest: Manifest | None, *, retain: timedelta, now: datetime) -> int:
+    """The first version that stays when the next one is published; it never falls.
+
+    Kept are the last `KEPT_VERSIONS`, and all that were live during the last `retain`.
+    """
+    if newest is None:
+        return 1
+    oldest, following = newest.oldest_kept, newest.version + 1
+    while oldest <= following - KEPT_VERSIONS:
+        try:
+            replaced_at = read_manifest(store, oldest + 1).published_at
+        except BatchError:
+            break  # What cannot be read is not given up.
+        if replaced_at > now - retain:
+            break
+        oldest += 1
+    return oldest

@@ -1,0 +1,175 @@
+"""Delete what no kept version names and no run can need any more.
+
+The order is the whole safety of it. Manifests below `oldest_kept` go first, so that none names
+what is gone. Then candidates are listed, and only after that what is referenced: pending plans,
+and after them manifests, because a run publishes before its plan goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from batch import layout
+from batch.ledger import Ledger, seen_mark
+from batch.manifest import Manifest
+from batch.newest import newest_manifest, read_manifest, read_pointer, with_ledger
+from batch.publishing import move_pointer
+from batch.slices import Plan
+from batch.store.base import Entry, Missing, Store
+from batch.store.documents import read_document
+
+#: What a run at work has just written is named by nothing yet; no run takes that long.
+SAFE_AGE = timedelta(days=7)
+
+_FOLDERS = ("data", "rejects", "ledger", "models", layout.PENDING)
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What nobody needs: manifests that are no longer kept, and other objects."""
+
+    manifests: tuple[Entry, ...] = ()
+    objects: tuple[Entry, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(entry.size for entry in (*self.manifests, *self.objects))
+
+
+@dataclass(frozen=True)
+class _References:
+    """What must stay: paths, and the runs, models and recipes whose objects do."""
+
+    paths: frozenset[str]
+    run_ids: frozenset[str]
+    models: frozenset[str]
+    recipes: frozenset[str]
+
+    def name(self, path: str) -> bool:
+        folder, *rest = path.split("/")
+        if path in self.paths:
+            return True
+        if folder == "models":
+            return rest[0] in self.models and (len(rest) == 2 or rest[1] in self.recipes)
+        return folder != "ledger" and rest[0] in self.run_ids
+
+
+def prune(store: Store, *, retain: timedelta, delete: bool) -> Garbage:
+    """Find the garbage of an output, and `delete` it.
+
+    Raises `Damaged` for a manifest or plan that cannot be read: then no object is deleted.
+    """
+    doomed = _below_oldest_kept(store, delete=delete)
+    if delete:
+        for entry in doomed:  # The oldest first: what is left is a chain without gaps.
+            store.delete(entry.path)
+    candidates = _candidates(store, retain)
+    references = _references(store, keep_from=_oldest(store))
+    garbage = [entry for entry in candidates if not references.name(entry.path)]
+    if delete:
+        for entry in sorted(garbage, key=_plans_first):
+            store.delete(entry.path)
+    return Garbage(tuple(doomed), tuple(garbage))
+
+
+def _below_oldest_kept(store: Store, *, delete: bool) -> list[Entry]:
+    if delete and (newest := newest_manifest(store)):
+        # Who looks for the newest version walks up from the pointer: it must not stand in a gap.
+        move_pointer(store, newest)
+    oldest = _oldest(store)
+    found = [(layout.version_of(entry.path), entry) for entry in store.list("manifests").entries]
+    return [entry for version, entry in found if version is not None and version < oldest]
+
+
+def _oldest(store: Store) -> int:
+    """By the pointer, never by a newer manifest that the pointer has not reached."""
+    pointer = read_pointer(store)
+    return pointer[0].oldest_kept if pointer else 0
+
+
+def _candidates(store: Store, retain: timedelta) -> list[Entry]:
+    found = [
+        entry
+        for folder in _FOLDERS
+        for listing in [store.list(folder)]
+        for entry in listing.entries
+        if listing.now - entry.modified > SAFE_AGE
+    ]
+    records = store.list(layout.RUNS)
+    age = max(SAFE_AGE, retain)
+    return found + [entry for entry in records.entries if records.now - entry.modified > age]
+
+
+def _references(store: Store, *, keep_from: int) -> _References:
+    pending = [entry.path for entry in store.list(layout.PENDING).entries]
+    plans = _plans(store, pending)
+    manifests = _manifests(store, keep_from)
+    ledger = with_ledger(store, manifests[-1] if manifests else None).ledger
+    alive = [
+        plan
+        for plan in plans
+        if layout.dropped_path(plan.run_id) not in pending and _is_alive(plan, ledger)
+    ]
+    recipes = {plan.recipe[:16] for plan in alive}
+    models = {
+        path.split("/")[1]
+        for path in (entry.path for entry in store.list("models").entries)
+        if path.split("/")[2] in recipes
+    }
+    for manifest in manifests:
+        files = (*manifest.files, *manifest.rejects)
+        models |= {manifest.model.sha256, *(file.model_sha256 for file in files)}
+        recipes |= {manifest.model.recipe.split("/")[-2], *(file.recipe[:16] for file in files)}
+    return _References(
+        paths=frozenset(path for manifest in manifests for path in _named(manifest)),
+        # A plan may have taken over slices of other runs: their parts lie below those runs' ids.
+        run_ids=frozenset(piece.receipt.split("/")[1] for plan in alive for piece in plan.slices)
+        | {plan.run_id for plan in alive},
+        models=frozenset(models),
+        recipes=frozenset(recipes),
+    )
+
+
+def _plans(store: Store, pending: Iterable[str]) -> list[Plan]:
+    found = []
+    for path in pending:
+        if path.endswith("/" + layout.PLAN):
+            try:
+                found.append(read_document(store, path, Plan))
+            except Missing:
+                continue  # It was published meanwhile: the manifests, read next, name its parts.
+    return found
+
+
+def _manifests(store: Store, keep_from: int) -> list[Manifest]:
+    versions = [layout.version_of(entry.path) for entry in store.list("manifests").entries]
+    found = []
+    for version in sorted(version for version in versions if version is not None):
+        if version >= keep_from:
+            try:
+                found.append(read_manifest(store, version))
+            except Missing:
+                continue  # Another prune, which knows of a newer version, was quicker.
+    return found
+
+
+def _is_alive(plan: Plan, ledger: Ledger) -> bool:
+    """Whether any slice of a plan can still be published."""
+    if plan.run_id in ledger.run_ids():
+        return False
+    return any(
+        all(seen_mark(ledger.get(planned.path)) == planned.seen for planned in piece.inputs)
+        for piece in plan.slices
+    )
+
+
+def _named(manifest: Manifest) -> Sequence[str]:
+    parts = [file.path for file in (*manifest.files, *manifest.rejects)]
+    return parts + [segment.path for segment in manifest.ledger]
+
+
+def _plans_first(entry: Entry) -> bool:
+    # A note that a plan is dropped must outlive the plan.
+    return not entry.path.endswith("/" + layout.PLAN)

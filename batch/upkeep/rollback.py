@@ -1,0 +1,123 @@
+"""Stop the line at an earlier version, and let it go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from batch import layout
+from batch.errors import Damaged, Held, NoInput
+from batch.job import Job
+from batch.manifest import Manifest, Paused
+from batch.newest import read_live, read_manifest, with_ledger
+from batch.publishing import move_pointer, operator, publish, require_same_output
+from batch.store.base import Missing, Store
+from batch.version import Draft, Live, like
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """What a rollback does: the live version gives way to the content of `target`.
+
+    `reopened` are the inputs taken in since, which runs predict again after `unpause`.
+    """
+
+    live: Live
+    target: Live
+    reopened: tuple[str, ...]
+
+
+def look_back(store: Store, job: Job, *, to: int | None) -> WayBack:
+    """What a rollback to a version, by default the one before the live one, would do.
+
+    Raises `NoInput` for a version that is not kept, `Damaged` for one that is not whole.
+    """
+    live = read_live(store)
+    require_same_output(live, job)
+    if to is None and live.manifest and live.manifest.paused:
+        # The version before a rollback is the very one that was given up.
+        raise Held(
+            f"{job.name} is paused already by {live.manifest.paused.by}: "
+            f"{live.manifest.paused.reason}",
+            f"batch-predict unpause {job.name}, or choose another version with --to",
+        )
+    target = _target(store, live, live.version - 1 if to is None else to)
+    reopened = [entry.path for entry in live.ledger if target.ledger.get(entry.path) != entry]
+    return WayBack(live, target, tuple(sorted(reopened)))
+
+
+def roll_back(
+    store: Store, job: Job, way: WayBack, *, reason: str, clock: Callable[[], datetime]
+) -> Manifest:
+    """Publish a version with the content of an earlier one, paused: runs do nothing from now on.
+
+    Nothing is deleted: a rollback can be rolled back.
+    """
+    now = clock()
+    paused = Paused(by=operator(), at=now, reason=reason)
+    run_id = layout.new_run_id(now)
+
+    def build(base: Live) -> Draft:
+        # Again from what is there now: a lost race may have pruned the target.
+        target = _target(store, base, way.target.version)
+        return like(target, kind="rollback", run_id=run_id, whole_ledger=True, paused=paused)
+
+    published = publish(store, job, way.live, build, clock=clock)
+    assert published is not None, "a rollback is never left out"
+    return published
+
+
+def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifest | None:
+    """Let runs go on from the paused version; None when it is not paused."""
+    live = read_live(store)
+    require_same_output(live, job)
+    run_id = layout.new_run_id(clock())
+
+    def build(base: Live) -> Draft | None:
+        if base.manifest is None or not base.manifest.paused:
+            return None
+        return like(base, kind="unpause", run_id=run_id)
+
+    if build(live) is None:
+        if live.manifest:
+            move_pointer(store, live.manifest)
+        return None
+    return publish(store, job, live, build, clock=clock)
+
+
+def _target(store: Store, live: Live, version: int) -> Live:
+    """An earlier version that can take the place of the live one."""
+    kept = f"kept are the versions {_oldest(live)} to {live.version}"
+    if live.manifest is None:
+        raise NoInput(f"{store.url}: nothing is published yet", "there is nothing to roll back")
+    if not _oldest(live) <= version < live.version:
+        raise NoInput(
+            f"{store.url}: version {version} is no version to go back to; {kept}",
+            f"choose an earlier one than {live.version} with --to",
+        )
+    try:
+        target = with_ledger(store, read_manifest(store, version))
+    except Missing:
+        raise NoInput(f"{store.url}: version {version} is not there; {kept}") from None
+    assert target.manifest is not None, "it was read"
+    _require_files(store, target.manifest)
+    return target
+
+
+def _oldest(live: Live) -> int:
+    return live.manifest.oldest_kept if live.manifest else 1
+
+
+def _require_files(store: Store, manifest: Manifest) -> None:
+    """Every file of a version is there with its size. Raises `Damaged`."""
+    found = {
+        entry.path: entry.size for kind in ("data", "rejects") for entry in store.list(kind).entries
+    }
+    for file in (*manifest.files, *manifest.rejects):
+        if found.get(file.path) != file.bytes:
+            raise Damaged(
+                f"{store.url}/{file.path}: found {found.get(file.path, 'no')} bytes, expected "
+                f"{file.bytes}, so version {manifest.version} is not whole",
+                "choose another version with --to",
+            )
