@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from batch import layout
 from batch.engine import WorkerDied, run_apart, run_slices
+from batch.lock import keep_suspects, read_suspects
 from batch.logs import log
 from batch.manifest import encode
 from batch.pending import read_receipt
-from batch.slices import InputResult, Receipt, Slice
+from batch.slices import InputResult, PlanAgain, Receipt, Slice
 from batch.store.base import Exists, Store
 from batch.worker import Assignment
 
@@ -63,7 +64,10 @@ def _predict_together(
 def _predict_apart(
     store: Store, assignment: Assignment, slices: Sequence[Slice]
 ) -> Iterator[Receipt]:
-    """Inputs that end the process here too count as unreadable: the others are published."""
+    """Inputs that end the process here too count as unreadable: the others are published.
+
+    Raises `PlanAgain` when they shared their slice: planned one by one, the guilty one is found.
+    """
     # The coordinator counts these by slice: a process of its own cannot tell it of chunks.
     alone = dataclasses.replace(assignment, tell=None)
     for piece, outcome in run_apart(alone.predict, slices):
@@ -71,6 +75,10 @@ def _predict_apart(
             yield outcome
             continue
         log.warning("slice %d: %s", piece.number, outcome.message)
+        if len(piece.inputs) > 1:
+            together = {planned.path for planned in piece.inputs}
+            keep_suspects(store.url, read_suspects(store.url) | together)
+            raise PlanAgain(f"slice {piece.number}: its inputs are predicted one by one")
         receipt = _fatal(assignment, piece, outcome.message)
         try:
             store.create(piece.receipt, encode(receipt))

@@ -12,7 +12,7 @@ from batch.ledger import Ledger
 from batch.logs import log
 from batch.manifest import PartFile
 from batch.planning import pack
-from batch.slices import Overtaken, Plan, PlannedInput, Receipt, Slice
+from batch.slices import Plan, PlanAgain, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
 from batch.store.documents import read_document
 
@@ -111,13 +111,13 @@ def adopt(
 def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
     """The receipt of a slice that is done.
 
-    Raises `Overtaken` when it is gone, `BadData` for one that does not add up, `Damaged` when
+    Raises `PlanAgain` when it is gone, `BadData` for one that does not add up, `Damaged` when
     its files are not there as it says.
     """
     try:
         receipt = read_document(store, piece.receipt, Receipt)
     except Missing:
-        raise Overtaken(f"{store.url}/{piece.receipt}: another host finished it") from None
+        raise PlanAgain(f"{store.url}/{piece.receipt}: another host finished it") from None
     require_reconciled(receipt, recipe)
     for file in (receipt.part, receipt.rejects):
         if file:
@@ -128,13 +128,13 @@ def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
 def require_plan(store: Store, run_id: str, receipts: Iterable[Receipt] = ()) -> None:
     """The plan is the licence to publish: what it stands for is never pruned while it is there.
 
-    Raises `Overtaken` when it, or one of these receipts, was cleared or given up meanwhile.
+    Raises `PlanAgain` when it, or one of these receipts, was cleared or given up meanwhile.
     """
     names = {entry.path for entry in store.list(layout.PENDING).entries}
     needed = {layout.plan_path(run_id), *(receipt.slice.receipt for receipt in receipts)}
     gone = sorted(needed - names)
     if gone or layout.dropped_path(run_id) in names:
-        raise Overtaken(f"run {run_id}: it was finished or given up elsewhere")
+        raise PlanAgain(f"run {run_id}: it was finished or given up elsewhere")
 
 
 def require_reconciled(receipt: Receipt, recipe: str) -> None:
@@ -201,7 +201,7 @@ def _with_receipts(store: Store, plan: Plan, names: Collection[str]) -> PendingP
             continue
         try:
             receipts[piece.receipt] = read_receipt(store, piece, plan.recipe)
-        except Overtaken:
+        except PlanAgain:
             continue
         except (BadData, Damaged, Missing) as error:
             log.warning("slice %d is predicted again: %s", piece.number, error.message)

@@ -28,7 +28,7 @@ from batch.planning import Survey
 from batch.publishing import TRIES, move_pointer, require_not_paused, require_same_output
 from batch.reporting import Outcome, Progress, Trace, leave_record
 from batch.signals import Stopped, stoppable
-from batch.slices import Overtaken
+from batch.slices import PlanAgain
 from batch.store import open_store
 from batch.store.base import Store
 from batch.version import Live
@@ -95,9 +95,7 @@ def run(job: Job, options: Options) -> Outcome:
 
 
 def _clear_up_after_the_dead(store: Store, lock: Lock) -> None:
-    """Whoever held the lock before and died left files, and maybe died of what it predicted."""
-    if lock.left_behind:
-        keep_suspects(store.url, read_suspects(store.url) | lock.left_behind)
+    """Whoever held the lock before and died left files and shared memory behind."""
     if lock.dead_process:
         sweep_shared_memory(lock.dead_process)
     store.sweep()
@@ -108,8 +106,8 @@ def _run_anew(job: Job, store: Store, options: Options, trace: Trace, lock: Lock
     for _ in range(TRIES - 1):
         try:
             return _run(job, store, options, trace, lock)
-        except Overtaken as overtaken:
-            log.info("%s: begin again", overtaken.message)
+        except PlanAgain as error:
+            log.info("%s: begin again", error.message)
     return _run(job, store, options, trace, lock)
 
 
@@ -129,9 +127,16 @@ def _run(job: Job, store: Store, options: Options, trace: Trace, lock: Lock) -> 
         found = replacement(job, live, found, recipe)
         if not found.todo:
             return _nothing(live, found)
-    apart = read_suspects(store.url)
     task = Task(
-        job, recipe, sidecar, found.todo, live.ledger, options.open_output, apart, lock.note
+        job,
+        recipe,
+        sidecar,
+        found.todo,
+        live.ledger,
+        options.open_output,
+        suspects=read_suspects(store.url),
+        left_behind=lock.left_behind,
+        note=lock.note,
     )
     receipts = predict_all(store, task, trace, clock=options.clock, progress=options.progress)
     results = [result for receipt in receipts for result in receipt.results]

@@ -11,8 +11,8 @@ from batch.manifest import CheckResult, Column, Document, Histogram, PartFile
 PLAN_FORMAT = "batch-predict-plan/1"
 
 
-class Overtaken(TryAgain):
-    """Another host published and cleared the plan that we were at work on."""
+class PlanAgain(TryAgain):
+    """What we were at work on must be planned anew: another host finished it, or it was given up."""
 
 
 class PlannedInput(Document, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,8 +26,8 @@ from batch.worker import Assignment, tools_of
 class Task:
     """What one run has to predict, and by what.
 
-    `apart` are inputs that a process of this host died with; `note` tells the next run which ones
-    this process is predicting.
+    `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
+    ended a process before. `note` tells the next run what this process is predicting.
     """
 
     job: Job
@@ -36,7 +36,8 @@ class Task:
     todo: tuple[PlannedInput, ...]
     ledger: Ledger
     open_output: Callable[[str], Store]
-    apart: Collection[str] = frozenset()
+    suspects: frozenset[str] = frozenset()
+    left_behind: frozenset[str] = frozenset()
     note: Callable[[Iterable[str]], None] = lambda _: None
 
 
@@ -50,7 +51,7 @@ def predict_all(
     """
     recipe = trace.recipe = task.recipe.digest()
     pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name, recipe=recipe)
-    work = adopt(pending, task.todo, new_run_id=layout.new_run_id(clock()), apart=task.apart)
+    work = adopt(pending, task.todo, new_run_id=layout.new_run_id(clock()), apart=task.suspects)
     trace.run_id = work.run_id
     receipts, left = list(work.receipts), work.left
     if left:
@@ -73,7 +74,7 @@ def predict_all(
     if left:
         with trace.timed("predict"):
             for receipt in predict_slices(
-                store, assignment, left, apart=task.apart, note=task.note
+                store, assignment, left, apart=task.suspects | task.left_behind, note=task.note
             ):
                 require_reconciled(receipt, recipe)
                 receipts.append(receipt)

@@ -11,7 +11,7 @@ import pytest
 from batch import layout
 from batch.manifest import encode
 from batch.pending import PendingPlan, adopt, clear, read_pending, read_receipt, require_plan
-from batch.slices import PLAN_FORMAT, InputResult, Overtaken, Plan, PlannedInput, Receipt, Slice
+from batch.slices import PLAN_FORMAT, InputResult, Plan, PlanAgain, PlannedInput, Receipt, Slice
 from batch.store import open_store
 from batch.store.base import Store
 from tests.test_planning import ledger, ledgered, planned
@@ -106,10 +106,10 @@ def test_the_plan_is_the_licence_to_publish(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     plan = write_plan(store, "run")
     require_plan(store, "run", [receipt(plan.slices[0])])
-    with pytest.raises(Overtaken):
+    with pytest.raises(PlanAgain):
         require_plan(store, "run", [receipt(piece(7))])
     store.create(layout.dropped_path("run"), b"{}")
-    with pytest.raises(Overtaken):
+    with pytest.raises(PlanAgain):
         require_plan(store, "run")
 
 
@@ -126,5 +126,5 @@ def test_clearing_leaves_what_began_later(tmp_path: Path) -> None:
 
 def test_a_receipt_that_another_host_cleared_is_no_damage(tmp_path: Path) -> None:
     """It published the plan meanwhile: the run begins again and finds nothing left to do."""
-    with pytest.raises(Overtaken):
+    with pytest.raises(PlanAgain):
         read_receipt(open_store(str(tmp_path)), piece(0, planned("a")), "recipe")
