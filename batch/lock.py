@@ -150,7 +150,7 @@ def is_due(output_url: str, what: str, *, every: timedelta, now: datetime) -> bo
     except FileNotFoundError:
         pass
     with suppress(OSError):
-        path.touch()
+        _write_whole(path, b"")
         os.utime(path, (now.timestamp(), now.timestamp()))
     return True
 
@@ -179,6 +179,7 @@ def keep_suspects(output_url: str, paths: Collection[str]) -> None:
 
 
 def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     temporary.write_bytes(data)
     temporary.replace(path)

@@ -212,10 +212,13 @@ def pending_runs(store: Store) -> Iterator[str]:
     """Runs that wrote a plan and did not publish: interrupted, held, or under way."""
     try:
         names = {entry.path for entry in store.list(layout.PENDING).entries}
+        published = read_live(store).ledger.run_ids() if names else set[str]()
     except BatchError:
         return
     for path in sorted(name for name in names if name.endswith("/" + layout.PLAN)):
         run_id = path.split("/")[1]
+        if run_id in published or layout.dropped_path(run_id) in names:
+            continue
         held = layout.held_path(run_id) in names
         yield f"{run_id} ({'held' if held else 'interrupted or under way'})"
 
