@@ -169,8 +169,8 @@ def _tidy(job: Job, store: Store, options: Options, outcome: Outcome) -> Outcome
             from batch.upkeep.prune import prune
 
             prune(store, retain=settings.retain, delete=True)
-    except BatchError as error:
-        log.warning("left to the next run: %s", error.message)
+    except (BatchError, Stopped) as error:
+        log.warning("left to the next run: %s", error)
     return outcome
 
 

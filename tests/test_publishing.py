@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from batch import layout
+from batch import layout, retention
 from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
 from batch.job import Job
 from batch.jobfile import load_job
@@ -20,6 +20,7 @@ from batch.newest import newest_manifest, read_live, read_manifest
 from batch.publishing import move_pointer, publish
 from batch.store import open_store
 from batch.store.base import Blob, Listing, Store
+from batch.upkeep.prune import prune
 from batch.version import Draft, Live, union_columns
 from tests.jobs import JobFolder
 
@@ -216,6 +217,24 @@ def test_the_pointer_never_moves_back(store: Store, loaded: Job) -> None:
         publish(store, loaded, read_live(store), drafting(path), clock=clock)
     move_pointer(store, read_manifest(store, 1))
     assert json.loads(Path(store.url, "manifest.json").read_text())["version"] == 2
+
+
+def test_a_number_that_was_pruned_is_no_version(
+    store: Store, loaded: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that slept for months finds its number free, has lost, and extends the newest."""
+    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    publish(store, loaded, read_live(store), drafting("1.csv", run_id="r1"), clock=clock)
+    stale = read_live(store)
+    for number in range(2, 5):
+        later = clock() + timedelta(days=40 * number)
+        publish(store, loaded, read_live(store), drafting(f"{number}.csv", run_id=f"r{number}"),
+                clock=lambda now=later: now)  # fmt: skip
+    assert [entry.path[-6:] for entry in prune(store, retain=timedelta(0), delete=True).manifests]
+    published = publish(store, loaded, stale, drafting("late.csv", run_id="late"), clock=clock)
+    assert published is not None
+    assert published.version == 5
+    assert set(read_live(store).ledger.paths()) == {"1.csv", "2.csv", "3.csv", "4.csv", "late.csv"}
 
 
 def test_many_segments_are_folded_into_one(store: Store, loaded: Job) -> None:

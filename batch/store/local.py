@@ -290,6 +290,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 _NEXT_STEP = {
+    errno.EXDEV: "all folders of an output must lie on one file system",
     errno.ENOSPC: "make room on the disk and run again; the published version is untouched",
     errno.EDQUOT: "make room in the quota and run again; the published version is untouched",
     errno.EROFS: "the file system is mounted read-only: remount it and run again",

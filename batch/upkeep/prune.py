@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePosixPath
 
 from batch import layout
 from batch.ledger import Ledger, seen_mark
@@ -52,7 +53,7 @@ class _References:
         if path in self.paths:
             return True
         if folder == "models":
-            return rest[0] in self.models and (len(rest) == 2 or rest[1] in self.recipes)
+            return rest[0] in self.models and (len(rest) <= 2 or rest[1] in self.recipes)
         return folder != "ledger" and rest[0] in self.run_ids
 
 
@@ -114,14 +115,17 @@ def _references(store: Store, *, keep_from: int) -> _References:
     ]
     recipes = {plan.recipe[:16] for plan in alive}
     models = {
-        path.split("/")[1]
-        for path in (entry.path for entry in store.list("models").entries)
-        if path.split("/")[2] in recipes
+        path.parent.parent.name
+        for path in (PurePosixPath(entry.path) for entry in store.list("models").entries)
+        if path.parent.name in recipes
     }
     for manifest in manifests:
         files = (*manifest.files, *manifest.rejects)
         models |= {manifest.model.sha256, *(file.model_sha256 for file in files)}
-        recipes |= {manifest.model.recipe.split("/")[-2], *(file.recipe[:16] for file in files)}
+        recipes |= {
+            PurePosixPath(manifest.model.recipe).parent.name,
+            *(file.recipe[:16] for file in files),
+        }
     return _References(
         paths=frozenset(path for manifest in manifests for path in _named(manifest)),
         # A plan may have taken over slices of other runs: their parts lie below those runs' ids.
