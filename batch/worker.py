@@ -8,9 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from batch import layout
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
 from batch.job import Job
@@ -44,6 +45,7 @@ class Assignment:
     coordinator: int
     open_output: Callable[[str], Store] = open_store
     tell: Callable[[int], None] | None = None
+    attempt: str = field(default_factory=layout.new_commit_id)
 
     def predict(self, piece: Slice) -> Receipt:
         """Predict one slice, or take the receipt of whoever was quicker."""
@@ -64,10 +66,11 @@ def tools_of(assignment: Assignment) -> Tools:
 
     Raises `DoesNotFit` for a model that does not fit.
     """
-    if assignment.run_id not in _tools:
+    # Not by the run's id: one that is continued in this process has other stores and settings.
+    if assignment.attempt not in _tools:
         _tools.clear()
-        _tools[assignment.run_id] = _make_tools(assignment)
-    return _tools[assignment.run_id]
+        _tools[assignment.attempt] = _make_tools(assignment)
+    return _tools[assignment.attempt]
 
 
 def _make_tools(assignment: Assignment) -> Tools:
