@@ -31,18 +31,20 @@ class Rewritten:
 
 
 def without_inputs(
-    store: Store, manifest: Manifest, ledger: Ledger, *, leaving: Collection[str], run_id: str
-) -> Rewritten:
+    store: Store, manifest: Manifest, ledger: Ledger, *, leaving: Collection[str], run_id: str,
+    unread: Collection[str] = (),
+) -> Rewritten:  # fmt: skip
     """Drop the parts that hold only leaving inputs, write those that hold others anew.
 
-    `leaving` are paths with a ledger entry. Raises `Damaged` for a part that is damaged.
+    `leaving` are paths with a ledger entry; of the files in `unread` every input leaves, and they
+    are dropped as they are. Raises `Damaged` for a part that is damaged.
     """
     entries = [entry for entry in map(ledger.get, leaving) if entry]
-    touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)}
+    touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)} | {*unread}
     if not touched:
         return Rewritten(manifest.files, manifest.rejects, ())
     moved = {
-        file.path: _rewrite(store, file, kind, leaving, run_id)
+        file.path: None if file.path in unread else _rewrite(store, file, kind, leaving, run_id)
         for kind, files in (("data", manifest.files), ("rejects", manifest.rejects))
         for file in files
         if file.path in touched

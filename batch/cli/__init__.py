@@ -10,6 +10,7 @@ import click
 
 from batch import __version__
 from batch.cli.authoring import init, schema, validate
+from batch.cli.damage import repair, verify
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
 from batch.cli.upkeep import discard, prune, rollback, unpause
@@ -64,6 +65,7 @@ def main(verbose: int) -> None:
 
 
 for _command in (
-    init, validate, schema, try_, run, status, history, show, rollback, unpause, discard, prune,
+    init, validate, schema, try_, run, status, history, show, verify, repair, rollback, unpause,
+    discard, prune,
 ):  # fmt: skip
     main.add_command(_command)

@@ -1,0 +1,189 @@
+"""Publish a version without what is damaged; the next run predicts its inputs anew."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from batch import layout
+from batch.errors import Damaged, NoInput
+from batch.inputs import survey_inputs
+from batch.job import Job
+from batch.ledger import Ledger, encode_segment
+from batch.manifest import Manifest, encode
+from batch.newest import newest_manifest
+from batch.publishing import move_pointer, operator, publish, require_same_output
+from batch.rewriting import without_inputs
+from batch.slices import DroppedNote, Plan, Receipt
+from batch.store.base import Exists, Missing, Store
+from batch.store.documents import read_document
+from batch.upkeep.contents import Damage, audit
+from batch.upkeep.damage import Finding, damaged_objects
+from batch.upkeep.verify import inspect
+from batch.version import Draft, Live, like
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Mending:
+    """What a repair of the version `live` does.
+
+    `leaving` are the inputs that are open again, `lost` those of them that no run will take in.
+    `unwritten` tells that the manifest of the version is in the pointer alone.
+    """
+
+    live: Manifest
+    damage: Damage
+    leaving: frozenset[str]
+    lost: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    unwritten: bool = False
+
+
+def look_for_damage(store: Store, job: Job) -> Mending:
+    """What is damaged, by the content of every file, and what a repair would do.
+
+    Raises `NoInput` before the first version, `Damaged` for a newest manifest or a pointer that
+    cannot be read.
+    """
+    newest = newest_manifest(store)
+    if newest is None:
+        raise NoInput(f"{store.url}: nothing is published yet", "there is nothing to repair")
+    require_same_output(Live(newest, Ledger()), job)
+    found = inspect(store, deep=True)
+    assert found.live is not None, "its manifest was read"
+    return dataclasses.replace(
+        _mending(job, found.live, found.damage),
+        findings=found.findings,
+        notes=found.notes,
+        unwritten=found.unwritten,
+    )
+
+
+def repair(
+    store: Store, job: Job, mending: Mending, *, yes: bool, clock: Callable[[], datetime]
+) -> Manifest | None:
+    """Publish a version without the damage; None when the live one is whole.
+
+    Raises `Damaged` for what only a person may decide, without their `yes`: nothing is published.
+    """
+    if mending.unwritten:
+        # Its creation was the commit, so nobody else can have taken the number since.
+        with suppress(Exists):
+            store.create(layout.manifest_path(mending.live.version), encode(mending.live))
+    if not mending.damage.needs_version:
+        move_pointer(store, mending.live)
+        return None
+    run_id = layout.new_run_id(clock())
+
+    def build(base: Live) -> Draft | None:
+        assert base.manifest is not None, "there was a version to repair"
+        found = mending
+        if base.manifest.commit_id != mending.live.commit_id:
+            found = _look_again(store, job, base.manifest)
+        _require_consent(job, found, yes=yes)
+        return _without_damage(store, found, run_id, clock) if found.damage.needs_version else None
+
+    return publish(store, job, Live(mending.live, Ledger()), build, clock=clock)
+
+
+def _look_again(store: Store, job: Job, live: Manifest) -> Mending:
+    broken = damaged_objects(store, [live], deep=True)
+    return _mending(job, live, audit(store, live, broken=broken, deep=True))
+
+
+def _mending(job: Job, live: Manifest, damage: Damage) -> Mending:
+    leaving = frozenset(damage.leaving())
+    lost = _lost(job, damage, leaving) if leaving else ()
+    return Mending(live, damage, leaving, lost)
+
+
+def _lost(job: Job, damage: Damage, leaving: frozenset[str]) -> tuple[str, ...]:
+    """Those of the leaving inputs that no run would take in again."""
+    staying = _ledger(damage, without=leaving)
+    try:
+        found = survey_inputs(job, staying)
+    except NoInput:
+        return tuple(sorted(leaving))
+    comes = {planned.path for planned in found.todo} | {wait.path for wait in found.waiting}
+    return tuple(sorted(leaving - comes))
+
+
+def _ledger(damage: Damage, *, without: Collection[str] = ()) -> Ledger:
+    entries = [entry for entry in damage.entries if entry.path not in without]
+    return Ledger.from_segments([("the ledger", encode_segment(entries))])
+
+
+def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
+    reasons = []
+    if not mending.damage.is_ledger_whole:
+        reasons.append(
+            f"what is left of the ledger does not explain {len(mending.damage.files):,} files, "
+            f"which would leave; open again would be {_listed(mending.leaving)}"
+        )
+    if mending.lost:
+        reasons.append(
+            f"no run would take in again, and their predictions would be lost: "
+            f"{_listed(mending.lost)}"
+        )
+    if reasons and not yes:
+        raise Damaged(
+            f"{job.name}: nothing was published: {'; '.join(reasons)}",
+            f"restore the files from a backup, or batch-predict repair {job.name} --yes",
+        )
+
+
+def _listed(paths: Collection[str]) -> str:
+    names = ", ".join(sorted(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+    return f"{len(paths):,} input{'' if len(paths) == 1 else 's'}" + (f": {names}" if names else "")
+
+
+def _without_damage(
+    store: Store, mending: Mending, run_id: str, clock: Callable[[], datetime]
+) -> Draft:
+    live, damage = mending.live, mending.damage
+    ledger = _ledger(damage)
+    rewritten = without_inputs(
+        store, live, ledger, leaving=mending.leaving, run_id=run_id, unread=damage.files
+    )
+    entries = {entry.path: entry for entry in ledger if entry.path not in mending.leaving}
+    entries |= {entry.path: entry for entry in rewritten.entries}
+    gone = {file.path for file in (*live.files, *live.rejects)}
+    gone -= {file.path for file in (*rewritten.files, *rewritten.rejects)}
+    _give_up_plans(store, gone, now=clock())
+    return dataclasses.replace(
+        like(Live(live, ledger), kind="repair", run_id=run_id, paused=live.paused),
+        files=rewritten.files,
+        rejects=rewritten.rejects,
+        entries=tuple(entries.values()),
+        whole_ledger=True,
+    )
+
+
+def _give_up_plans(store: Store, gone: Collection[str], *, now: datetime) -> None:
+    """Give up every plan with a receipt for a file that leaves.
+
+    A published plan that was never cleared is dead because its run is in the ledger. Without its
+    entries it would come to life, and bring the damaged file back.
+    """
+    names = {entry.path for entry in store.list(layout.PENDING).entries}
+    for path in sorted(name for name in names if name.endswith("/" + layout.PLAN)):
+        with suppress(Missing, Damaged):  # No run can continue it either.
+            plan = read_document(store, path, Plan)
+            if any(_names(store, piece.receipt, gone) for piece in plan.slices):
+                note = DroppedNote(by=operator(), at=now)
+                with suppress(Exists):
+                    store.create(layout.dropped_path(plan.run_id), encode(note))
+
+
+def _names(store: Store, receipt_path: str, files: Collection[str]) -> bool:
+    try:
+        receipt = read_document(store, receipt_path, Receipt)
+    except (Missing, Damaged):
+        return False  # Its slice is predicted again.
+    return any(file and file.path in files for file in (receipt.part, receipt.rejects))
