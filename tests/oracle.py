@@ -24,6 +24,16 @@ def newest(output: Path) -> dict[str, Any] | None:
     return json.loads(files[-1].read_text()) if files else None
 
 
+def versions(output: Path) -> list[dict[str, Any]]:
+    """Every manifest that is there, oldest first."""
+    return [json.loads(path.read_text()) for path in sorted((output / "manifests").glob("*.json"))]
+
+
+def files_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """The parts and the files of rejects of a version."""
+    return [*manifest["files"], *manifest["rejects"]]
+
+
 def rows_of(output: Path, manifest: dict[str, Any], which: str = "files") -> list[dict[str, Any]]:
     """Every row of the live parts, after each file was checked against the manifest."""
     found: list[dict[str, Any]] = []
@@ -61,7 +71,7 @@ def judge(output: Path, *, expected: Expected | None = None) -> dict[str, Any]:
     """
     manifest = judge_newest(output)
     pointer = json.loads((output / "manifest.json").read_text())
-    assert pointer in _versions(output)
+    assert pointer in versions(output)
     for row in rows_of(output, manifest) if expected else ():
         assert expected is not None
         for name, value in expected(row["_input"], row["_row"]).items():
@@ -73,19 +83,13 @@ def judge_newest(output: Path) -> dict[str, Any]:
     """The same, wherever the pointer is: a crash may leave it behind, or not made yet."""
     manifest = newest(output)
     assert manifest is not None, "nothing was published"
-    versions = [v for v in _versions(output) if v["version"] >= manifest["oldest_kept"]]
-    assert [v["version"] for v in versions] == [
-        *range(versions[0]["version"], manifest["version"] + 1)
-    ]
-    assert [v["parent"] for v in versions[1:]] == [v["version"] for v in versions[:-1]]
+    kept = [v for v in versions(output) if v["version"] >= manifest["oldest_kept"]]
+    assert [v["version"] for v in kept] == [*range(kept[0]["version"], manifest["version"] + 1)]
+    assert [v["parent"] for v in kept[1:]] == [v["version"] for v in kept[:-1]]
     ledger = ledger_of(output, manifest)
     rows, rejects = rows_of(output, manifest), rows_of(output, manifest, "rejects")
     _judge_records(manifest, ledger, rows, rejects)
     return manifest
-
-
-def _versions(output: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted((output / "manifests").glob("*.json"))]
 
 
 def _judge_records(

@@ -7,7 +7,6 @@ once, as it is now.
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from batch.cli import main
 from batch.client import Predictions
+from batch.errors import Damaged
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.logs import utc_now
@@ -66,7 +66,7 @@ class Life(RuleBasedStateMachine):
         self.reader: Predictions | None = None
         self.served = 0
         self.damaged = False
-        self.numbers = itertools.count()
+        self.spoiled: set[str] = set()
 
     def teardown(self) -> None:
         """Whatever happened, an undisturbed run puts everything right."""
@@ -155,8 +155,13 @@ class Life(RuleBasedStateMachine):
     def roll_back(self, steps: int) -> None:
         """To one of the versions before."""
         store, job = self.opened()
-        to = max(1, self.version() - steps)
-        roll_back(store, job, look_back(store, job, to=to), reason="test", clock=utc_now)
+        target = oracle.versions(self.job.output)[-steps - 1 :][0]
+        try:
+            way = look_back(store, job, to=target["version"])
+        except Damaged:
+            assert self.spoiled & {file["path"] for file in oracle.files_of(target)}
+            return
+        roll_back(store, job, way, reason="test", clock=utc_now)
 
     @precondition(lambda self: not self.damaged)
     @rule()
@@ -181,10 +186,11 @@ class Life(RuleBasedStateMachine):
         """In a live part: verify notices, and repair opens its inputs again."""
         manifest = oracle.newest(self.job.output)
         assert manifest is not None
-        files = [*manifest["files"], *manifest["rejects"]]
+        files = [file["path"] for file in oracle.files_of(manifest)]
         if not files:
             return
-        path = self.job.output / files[seed % len(files)]["path"]
+        self.spoiled.add(files[seed % len(files)])
+        path = self.job.output / files[seed % len(files)]
         data = bytearray(path.read_bytes())
         data[seed % len(data)] ^= 0xFF
         path.write_bytes(data)

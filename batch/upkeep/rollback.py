@@ -13,6 +13,7 @@ from batch.manifest import Manifest, Paused
 from batch.newest import read_live, read_manifest, with_ledger
 from batch.publishing import move_pointer, operator, publish, require_same_output
 from batch.store.base import Missing, Store
+from batch.upkeep.damage import damaged_objects
 from batch.version import Draft, Live, like
 
 
@@ -101,7 +102,7 @@ def _target(store: Store, live: Live, version: int) -> Live:
     except Missing:
         raise NoInput(f"{store.url}: version {version} is not there; {kept}") from None
     assert target.manifest is not None, "it was read"
-    _require_files(store, target.manifest)
+    _require_whole(store, target.manifest)
     return target
 
 
@@ -109,15 +110,13 @@ def _oldest(live: Live) -> int:
     return live.manifest.oldest_kept if live.manifest else 1
 
 
-def _require_files(store: Store, manifest: Manifest) -> None:
-    """Every file of a version is there with its size. Raises `Damaged`."""
-    found = {
-        entry.path: entry.size for kind in ("data", "rejects") for entry in store.list(kind).entries
-    }
-    for file in (*manifest.files, *manifest.rejects):
-        if found.get(file.path) != file.bytes:
-            raise Damaged(
-                f"{store.url}/{file.path}: found {found.get(file.path, 'no')} bytes, expected "
-                f"{file.bytes}, so version {manifest.version} is not whole",
-                "choose another version with --to",
-            )
+def _require_whole(store: Store, manifest: Manifest) -> None:
+    """Every object of a version is there, byte for byte. Raises `Damaged`.
+
+    A version that clients refuse would leave them with the one that is to be given up.
+    """
+    for found in damaged_objects(store, [manifest], deep=True).values():
+        raise Damaged(
+            f"{store.url}/{found.path}: {found.what}, so version {manifest.version} is not whole",
+            "choose another version with --to",
+        )
