@@ -325,6 +325,18 @@ def test_a_version_without_files_answers_nothing(output: Output) -> None:
 # The first load
 
 
+def test_a_version_without_any_record_yet_can_be_served(job: JobFolder) -> None:
+    """Nobody knows its columns besides the key; they come with the first record."""
+    job.add("1.csv", [])
+    job.run()
+    predictions = Predictions(str(job.output))
+    assert (predictions.get("a"), predictions.table().num_rows) == (None, 0)
+    job.add("2.csv", [("a", 1, 2)])
+    job.run()
+    predictions.refresh()
+    assert predictions.get("a") is not None
+
+
 def test_nothing_published_yet_is_an_error_of_its_own(output: Output) -> None:
     """An output without a version raises NotPublished, at once or after `wait` seconds."""
     with pytest.raises(NotPublished, match="nothing is published here yet"):

@@ -82,8 +82,9 @@ def load_version(
     `columns` limits what is read; the key, and what tells the latest row, are always read.
     Raises `BatchError` for a part that is missing or damaged and for a column nobody knows.
     """
-    names = _chosen(manifest, columns)
-    wanted = [column for column in manifest.columns if column.name in {*names, *LATEST_BY}]
+    published = _published_columns(manifest)
+    names = _chosen(manifest, published, columns)
+    wanted = [column for column in published if column.name in {*names, *LATEST_BY}]
     # Oldest first: then the rows come nearly in the order that tells the latest one.
     files = sorted(manifest.files, key=lambda file: (file.as_of[0], file.path))
     tables = _read_all(store, files, wanted, previous.parts if previous else {})
@@ -95,8 +96,20 @@ def load_version(
     return Version(manifest, names, table, parts)
 
 
-def _chosen(manifest: Manifest, columns: Sequence[str] | None) -> list[str]:
-    known = [column.name for column in manifest.columns]
+def _published_columns(manifest: Manifest) -> Sequence[Column]:
+    """Those of the manifest, which knows none before the first record was predicted."""
+    from batch.manifest import Column
+
+    key = [Column(name=name, type="string") for name in manifest.key]
+    types = ("timestamp", "string", "int64")
+    latest = [Column(name=name, type=kind) for name, kind in zip(LATEST_BY, types, strict=True)]
+    return manifest.columns or (*key, *latest)
+
+
+def _chosen(
+    manifest: Manifest, published: Sequence[Column], columns: Sequence[str] | None
+) -> list[str]:
+    known = [column.name for column in published]
     unknown = [name for name in columns or () if name not in known]
     if unknown:
         raise DoesNotFit(
