@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +14,6 @@ from batch.lock import (
     Lock,
     Locked,
     OlderOutput,
-    is_due,
     keep_suspects,
     output_lock,
     read_suspects,
@@ -31,20 +29,19 @@ from batch.signals import Stopped, stoppable
 from batch.slices import PlanAgain
 from batch.store import open_store
 from batch.store.base import Store
+from batch.tidying import tidy
 from batch.version import Live
 
 _STOPPED = {3: "held", 65: "bad data", 66: "no input", 69: "store down", 75: "try again",
             77: "not permitted", 78: "does not fit"}  # fmt: skip
 
 
-_A_DAY = timedelta(days=1)
-
-
 @dataclass(frozen=True)
 class Options:
     """What the caller of a run decides; `clock` gives the time in UTC.
 
-    `wait` is for how long to wait for another run on this host to end. `open_output` opens OUTPUT, here and in the worker processes, which get it by pickling.
+    `wait` is for how long to wait for another run on this host to end. `open_output` opens OUTPUT,
+    here and in the worker processes, which get it by pickling.
     """
 
     accept_older: bool = False
@@ -68,7 +65,7 @@ def run(job: Job, options: Options) -> Outcome:
                 with stoppable(job.settings.run.timeout):
                     _clear_up_after_the_dead(store, lock)
                     outcome = _run_anew(job, store, options, trace, lock)
-                    outcome = _tidy(job, store, options, outcome)
+                    outcome = tidy(job, store, outcome, clock=options.clock)
             except OlderOutput as error:
                 return _stopped(error, trace)  # Not even a heartbeat: the disk may be missing.
             except BatchError as error:
@@ -142,36 +139,6 @@ def _run(job: Job, store: Store, options: Options, trace: Trace, lock: Lock) -> 
     results = [result for receipt in receipts for result in receipt.results]
     keep_suspects(store.url, {result.path for result in results if result.is_fatal})
     return judge_and_publish(store, live, task, receipts, trace, clock=options.clock)
-
-
-def _tidy(job: Job, store: Store, options: Options, outcome: Outcome) -> Outcome:
-    """What follows a run that ended in order: old parts leave, and once a day garbage goes.
-
-    Neither is what the run was for: a failure is left to the next one.
-    """
-    settings = job.settings.output
-    try:
-        if settings.window and outcome.name in {"published", "nothing to do"}:
-            from batch.upkeep.window import drop_old
-
-            manifest = drop_old(store, job, clock=options.clock)
-            if manifest:
-                remember(store.url, manifest)
-                outcome = dataclasses.replace(
-                    outcome,
-                    name="published",
-                    version=manifest.version,
-                    message=f"{outcome.message}; version {manifest.version}: without what is "
-                    "older than output.window",
-                )
-        now = options.clock()
-        if outcome.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=now):
-            from batch.upkeep.prune import prune
-
-            prune(store, retain=settings.retain, delete=True)
-    except (BatchError, Stopped) as error:
-        log.warning("left to the next run: %s", error)
-    return outcome
 
 
 def _open_output(job: Job, store: Store, options: Options) -> Live:
