@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 
 from batch.chunk import Unreadable
 from batch.columns import InputColumn
@@ -60,8 +61,9 @@ def _pinned_columns(
     carried = dict.fromkeys([*job.settings.input.key, *job.settings.output.passthrough])
     pinned: dict[str, InputColumn] = {}
     if live.manifest:
-        recipe = read_recipe(store, live.manifest.model)
-        pinned = {column.name: column for column in recipe.columns if column.name in carried}
+        with suppress(Missing):  # Then this run writes it again.
+            recipe = read_recipe(store, live.manifest.model)
+            pinned = {column.name: column for column in recipe.columns if column.name in carried}
     unknown = [name for name in carried if name not in pinned]
     inputs = open_store(job.pattern.base)
     for planned in todo if unknown else ():

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from batch.errors import BatchError
 from batch.manifest import Manifest
 from batch.newest import read_manifest
-from batch.store.base import Store
+from batch.store.base import Missing, Store
 
 #: However old they are, so many versions are kept.
 KEPT_VERSIONS = 100
@@ -21,12 +21,14 @@ def oldest_kept(store: Store, newest: Manifest | None, *, retain: timedelta, now
     if newest is None:
         return 1
     oldest, following = newest.oldest_kept, newest.version + 1
-    while oldest <= following - KEPT_VERSIONS:
+    # The newest version is being replaced just now, so it is kept anyhow.
+    while oldest < newest.version and oldest <= following - KEPT_VERSIONS:
         try:
-            replaced_at = read_manifest(store, oldest + 1).published_at
+            if read_manifest(store, oldest + 1).published_at > now - retain:
+                break
+        except Missing:
+            pass  # Somebody removed it: there is nothing to keep.
         except BatchError:
             break  # What cannot be read is not given up.
-        if replaced_at > now - retain:
-            break
         oldest += 1
     return oldest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ def test_every_help_ends_with_an_example(name: str) -> None:
 def test_commands_in_the_readme_parse() -> None:
     """Every `batch-predict …` line names a command and options that exist."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    calls = [line.split("#")[0].split()[1:] for line in lines if line.startswith("batch-predict")]
+    calls = [
+        shlex.split(line, comments=True)[1:] for line in lines if line.startswith("batch-predict")
+    ]
     assert calls
     for name, *arguments in calls:
         main.commands[name].make_context(name, list(arguments), resilient_parsing=False)

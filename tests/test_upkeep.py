@@ -259,6 +259,23 @@ def test_a_version_stays_as_long_as_the_job_says(
     assert job.judge()["oldest_kept"] == 4
 
 
+def test_a_version_that_somebody_removed_does_not_keep_the_others(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not there cannot be kept."""
+    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    job.configure(output={"retain": "0s"})
+    for number in range(3):
+        job.add(f"{number}.csv", DAY_1)
+        job.run(clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    (job.output / "manifests" / "0000000003.json").unlink()
+    (job.output / "manifest.json").unlink()
+    (job.output / "manifests" / "0000000001.json").unlink()
+    job.add("4.csv", DAY_1)
+    job.run(accept_older=True)
+    assert oracle.newest(job.output)["oldest_kept"] == 2  # type: ignore[index]
+
+
 def test_what_a_pending_run_did_survives_however_old(job: JobFolder) -> None:
     """It is adopted after the pruning, under the same run id."""
     job.configure(checks={"min_rows": 3})

@@ -281,6 +281,13 @@ def test_inputs_that_no_run_takes_in_are_lost_too(published: JobFolder, take: st
         mend(published)
 
 
+def test_inputs_that_only_wait_are_not_lost(published: JobFolder) -> None:
+    """A file that was sent again just now is predicted by a later run."""
+    damaged.missing("files")(published.output)
+    (published.data / "1.csv").touch()
+    assert mend(published) is not None
+
+
 def test_a_damaged_ledger_needs_a_yes(published: JobFolder) -> None:
     """What it says that nobody else knows is lost."""
     damaged.missing("ledger")(published.output)

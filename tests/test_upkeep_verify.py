@@ -201,7 +201,11 @@ def test_a_manifest_that_contradicts_itself_is_named(
 
 @pytest.mark.parametrize(
     ("kind", "what"),
-    zip(damaged.ENTRIES, ["other records than", "no file for its rows", "not live"], strict=True),
+    list(
+        zip(
+            damaged.ENTRIES, ["other records than", "no file for its rows", "not live"], strict=True
+        )
+    ),
 )
 def test_an_entry_that_contradicts_itself_is_named(
     published: JobFolder, kind: str, what: str

@@ -111,12 +111,15 @@ def _oldest(live: Live) -> int:
 
 
 def _require_whole(store: Store, manifest: Manifest) -> None:
-    """Every object of a version is there, byte for byte. Raises `Damaged`.
+    """Every file of a version is there, byte for byte. Raises `Damaged`.
 
     A version that clients refuse would leave them with the one that is to be given up.
     """
-    for found in damaged_objects(store, [manifest], deep=True).values():
-        raise Damaged(
-            f"{store.url}/{found.path}: {found.what}, so version {manifest.version} is not whole",
-            "choose another version with --to",
-        )
+    damaged = damaged_objects(store, [manifest], deep=True)
+    for file in (*manifest.files, *manifest.rejects):
+        if file.path in damaged:
+            raise Damaged(
+                f"{store.url}/{file.path}: {damaged[file.path].what}, so version "
+                f"{manifest.version} is not whole",
+                "choose another version with --to",
+            )
