@@ -19,7 +19,7 @@ from typing import TextIO
 
 import msgspec
 
-from batch.errors import NotPermitted, StoreDown, TryAgain
+from batch.errors import BatchError, NotPermitted, StoreDown, TryAgain
 from batch.logs import log
 from batch.manifest import Document, Manifest, encode
 
@@ -122,6 +122,9 @@ def require_not_older(output_url: str, newest: Manifest | None, *, accept_older:
         seen = msgspec.json.decode(_state_file(output_url, "seen").read_bytes(), type=_Seen)
     except (FileNotFoundError, msgspec.DecodeError):
         return
+    except OSError as error:
+        what = "which version this host saw last cannot be read"
+        raise _refused(_state_file(output_url, "seen"), error, what) from None
     found = newest.version if newest else 0
     if found < seen.version and not accept_older:
         raise OlderOutput(
@@ -190,10 +193,15 @@ def _open_lock(path: Path) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a+")
     except OSError as error:
-        raise NotPermitted(
-            f"{path}: {error.strerror}: this host's lock cannot be kept there",
-            "set BATCH_PREDICT_STATE to a folder on a local disk that this user may write",
-        ) from None
+        raise _refused(path, error, "this host's lock cannot be kept there") from None
+
+
+def _refused(path: Path, error: OSError, what: str) -> BatchError:
+    kind = NotPermitted if isinstance(error, PermissionError) else StoreDown
+    return kind(
+        f"{path}: {(error.strerror or str(error)).lower()}: {what}",
+        "set BATCH_PREDICT_STATE to a folder on a local disk that this user may write",
+    )
 
 
 def state_files(output_url: str) -> tuple[Path, Path]:

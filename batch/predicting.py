@@ -26,6 +26,7 @@ from batch.recipe import Recipe
 from batch.rows import placed, side_by_side
 from batch.slices import InputResult, Receipt, Slice
 from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.documents import read_whole
 from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_failure
 
 
@@ -58,14 +59,25 @@ def predict_slice(piece: Slice, tools: Tools) -> Receipt:
     counts, and our files are removed.
     """
     receipt = _SliceRun(piece, tools).predict()
+    data = encode(receipt)
     try:
-        tools.output.create(piece.receipt, encode(receipt))
+        tools.output.create(piece.receipt, data)
     except Exists:
+        if _is_there(tools.output, piece.receipt, data):
+            return receipt
         for file in (receipt.part, receipt.rejects):
             if file:
                 tools.output.delete(file.path)
         raise
     return receipt
+
+
+def _is_there(store: Store, path: str, data: bytes) -> bool:
+    """Whether the name was taken by ourselves: an answer may have been lost on the way."""
+    try:
+        return read_whole(store, path).data == data
+    except Missing:  # Published and cleared by another host meanwhile.
+        return False
 
 
 class _SliceRun:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 
-from batch.errors import TryAgain
+from batch.errors import StoreDown, TryAgain
 
 #: A model that does not return for so long after the signal is not waited for.
 GRACE_SECONDS = 10.0
@@ -33,9 +33,9 @@ def stoppable(timeout: timedelta | None) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _stop) for number in _STOPPING}
     over = threading.Event()
     with _watched(over):
+        before = {number: signal.signal(number, _stop) for number in _STOPPING}
         signal.setitimer(signal.ITIMER_REAL, timeout.total_seconds() if timeout else 0)
         try:
             yield
@@ -57,7 +57,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
 @contextmanager
 def _watched(over: threading.Event) -> Iterator[None]:
     """Have a thread learn of every signal from the system itself, whatever this thread does."""
-    reading, writing = os.pipe()
+    try:
+        reading, writing = os.pipe()
+    except OSError as error:
+        raise StoreDown(
+            f"no pipe to hear of signals by: {os.strerror(error.errno or 0).lower()}",
+            "raise the limit of open files (ulimit -n) and run again",
+        ) from None
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     threading.Thread(target=_enforce, args=(reading, over), daemon=True).start()

@@ -17,8 +17,8 @@ from batch.pending import adopt, read_pending, require_plan, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, Plan, PlannedInput, Receipt
-from batch.store.base import Store
+from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
+from batch.store.base import Missing, Store
 from batch.worker import Assignment, tools_of
 
 
@@ -71,6 +71,8 @@ def predict_all(
         store.create(layout.plan_path(work.run_id), encode(plan))
         # From here on our plan keeps them; until now the plan did that they were taken from.
         require_plan(store, work.run_id, receipts)
+        if left:
+            _require_model(store, task)
     if left:
         with trace.timed("predict"):
             for receipt in predict_slices(
@@ -123,5 +125,19 @@ def _ready(
             task.open_output,
             tell if workers == 1 else None,
         )
-        tools_of(assignment)
+        try:
+            tools_of(assignment)
+        except Missing as error:
+            raise PlanAgain(f"{error.message}: pruned just now") from None
     return assignment
+
+
+def _require_model(store: Store, task: Task) -> None:
+    """Our plan keeps the model too, if nobody pruned an old copy before; else begin again."""
+    from batch.model.published import model_info
+
+    info = model_info(task.recipe, task.sidecar)
+    found = {entry.path for entry in store.list(f"models/{info.sha256}").entries}
+    gone = {info.path, info.recipe, info.sidecar or info.path} - found
+    if gone:
+        raise PlanAgain(f"{store.url}/{min(gone)}: pruned just now")

@@ -31,6 +31,7 @@ class Crash(BaseException):
 class Fault:
     """What goes wrong, at which verbs, whether the operation takes effect first, how long it lasts.
 
+    A store that fails for good takes no operation any more; one whose answers are lost, all.
     crash: nothing happens any more. fail: the store gives no answer. taken: it answers that the
     name is taken, as it does to whoever repeats a write whose first answer was lost.
     """
@@ -49,7 +50,7 @@ FAULTS = (
     Fault("crash in a write", "crash", WRITES, is_torn=True),
     Fault("fails once", "fail"),
     Fault("verb fails for good", "fail", EFFECTS, lasts="verb"),
-    Fault("store fails for good", "fail", lasts="store"),
+    Fault("store fails for good", "fail", EFFECTS, lasts="store"),
     Fault("answer lost once", "fail", EFFECTS, with_effect=True),
     Fault("answers lost for good", "fail", EFFECTS, with_effect=True, lasts="store"),
     Fault("answer to a repetition", "taken", WRITES, with_effect=True),
@@ -173,7 +174,7 @@ class Injector:
         if self._fault.how == "crash":
             raise Crash
         if self._fault.lasts == "store":
-            return verb in self._fault.verbs
+            return verb in EFFECTS or not self._fault.with_effect
         return self._fault.lasts == "verb" and verb == self._struck
 
     def _error(self, operation: Operation) -> BaseException:

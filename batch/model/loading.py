@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,12 +19,14 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from batch.casting import cast_values
 from batch.columns import InputColumn, Scalar
-from batch.errors import DoesNotFit
+from batch.errors import DoesNotFit, StoreDown
 from batch.model.scoring import Hook, Scorer
 from batch.recipe import Recipe
 from batch.sidecar import GoldenRows, Sidecar, as_scalar, installed_versions
 
 GOLDEN_RTOL = 1e-6
+#: What the disk or the limits of this process refuse says nothing about a model.
+_NOT_THE_FILE = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def load_scorer(
@@ -101,6 +105,11 @@ def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
                 "save the model again",
             ) from None
         except Exception as error:  # noqa: BLE001
+            if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
+                raise StoreDown(
+                    f"{path}: {os.strerror(error.errno).lower()}",
+                    "mend the disk, or raise the limit of open files (ulimit -n), and run again",
+                ) from None
             # Unpickling runs whatever the file says, so anything may come out of it.
             raise DoesNotFit(
                 f"{path}: not a model that joblib can load: {type(error).__name__}: {error}",

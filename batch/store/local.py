@@ -54,7 +54,8 @@ class LocalStore:
     def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
         target = self._root / path
         self._require(target, token)
-        yield target
+        with _naming(target):
+            yield target
         # A rename or a write while it was read shows here; the caller drops what it read.
         self._require(target, token)
 
@@ -131,9 +132,9 @@ class LocalStore:
         _make_folder(folder)
         # Another process may have made it just now and not synced its name yet.
         while folder != self._root:
+            _sync(folder.parent)
             self._durable.add(folder)
             folder = folder.parent
-            _sync(folder)
 
     def _require(self, target: Path, token: str | None) -> None:
         with _naming(target):
