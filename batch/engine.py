@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -17,6 +20,7 @@ Predict = Callable[[Slice], Receipt]
 
 #: Worker processes take a second to import everything: less input than this is not worth it.
 _WORTH_WORKERS_BYTES = 64 << 20
+_POLL_SECONDS = 0.2
 
 
 class WorkerDied(TryAgain):
@@ -57,7 +61,13 @@ def run_slices(predict: Predict, slices: Sequence[Slice], *, workers: int) -> It
             begun.append(piece)
             yield joblib.delayed(predict)(piece)
 
-    parallel = joblib.Parallel(n_jobs=workers, batch_size=1, return_as="generator_unordered")
+    parallel = joblib.Parallel(
+        n_jobs=workers,
+        batch_size=1,
+        return_as="generator_unordered",
+        initializer=_begin_to_work,
+        initargs=(os.getpid(),),
+    )
     try:
         yield from parallel(hand_out())
     except BrokenProcessPool as error:
@@ -72,7 +82,7 @@ def run_apart(
     while left:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        executor = ProcessPoolExecutor(max_workers=1)
+        executor = ProcessPoolExecutor(1, initializer=_begin_to_work, initargs=(os.getpid(),))
         try:
             while left:
                 piece = left.pop(0)
@@ -89,6 +99,20 @@ def sweep_shared_memory(process: int) -> None:
         for path in Path("/dev/shm").glob(pattern):  # noqa: S108  # joblib's own choice
             with suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _begin_to_work(coordinator: int) -> None:
+    """The first thing that a worker process does, before there is anything to work on."""
+    # Ctrl-C reaches the whole group: the coordinator decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[coordinator], daemon=True).start()
+
+
+def _end_with(coordinator: int) -> None:
+    """A worker whose coordinator was killed has nobody to work for, and holds memory."""
+    while os.getppid() == coordinator:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
 
 
 def _how_it_died(error: BrokenProcessPool) -> str:

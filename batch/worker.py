@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,9 +23,6 @@ if TYPE_CHECKING:
     from batch.predicting import Tools
 
 
-_POLL_SECONDS = 0.2
-
-
 @dataclass(frozen=True)
 class Assignment:
     """One run as a worker process gets it: small, and picklable.
@@ -42,7 +35,6 @@ class Assignment:
     sidecar: Sidecar | None
     run_id: str
     workers: int
-    coordinator: int
     open_output: Callable[[str], Store] = open_store
     tell: Callable[[int], None] | None = None
     attempt: str = field(default_factory=layout.new_commit_id)
@@ -91,10 +83,6 @@ def _make_tools(assignment: Assignment) -> Tools:
     )
     if assignment.workers > 1:
         scorer.use_one_thread()
-    if os.getpid() != assignment.coordinator:
-        # Ctrl-C reaches the whole group: the coordinator decides what becomes of us.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=_end_with, args=[assignment.coordinator], daemon=True).start()
     settings = job.settings.input
     return Tools(
         inputs=open_store(job.pattern.base),
@@ -115,13 +103,6 @@ def _make_tools(assignment: Assignment) -> Tools:
         reference=scorer.reference,
         tell=assignment.tell or _say_nothing,
     )
-
-
-def _end_with(coordinator: int) -> None:
-    """A worker whose coordinator was killed has nobody to work for, and holds memory."""
-    while os.getppid() == coordinator:
-        time.sleep(_POLL_SECONDS)
-    os._exit(1)
 
 
 def _say_nothing(records: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,7 +120,6 @@ def _ready(
             task.sidecar,
             trace.run_id,
             workers,
-            os.getpid(),
             task.open_output,
             tell if workers == 1 else None,
         )
