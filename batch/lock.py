@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from batch.logs import log
 from batch.manifest import Document, Manifest, encode
 
 _POLL_SECONDS = 0.5
+_HOLDER = re.compile(r"process \d+ since ")
 
 
 class Locked(TryAgain):
@@ -61,17 +63,28 @@ class Lock:
         self._file = file
         self._holder = f"process {os.getpid()} since {now:%Y-%m-%d %H:%M:%S} UTC"
         file.seek(0)
-        holder, *noted = file.read().splitlines() or [""]
-        self.left_behind = frozenset(noted)
-        self.dead_process = int(holder.split()[1]) if holder.startswith("process ") else None
-        self.note(noted)
+        # Nobody synced it: after a power cut it may be torn anywhere.
+        lines = file.read().splitlines()
+        self._dead = [line for line in lines if _HOLDER.match(line)]
+        self.left_behind = frozenset(lines) - {*self._dead}
+        self.note(self.left_behind)
+
+    @property
+    def dead_processes(self) -> list[int]:
+        """Those that held the lock before and died, as long as nobody has cleared up after them."""
+        return [int(line.split()[1]) for line in self._dead]
+
+    def bury(self) -> None:
+        """All that the dead processes left is cleared up."""
+        self._dead = []
+        self.note(self.left_behind)
 
     def note(self, paths: Iterable[str]) -> None:
         """Remember what is being predicted, for whoever comes after a crash; not durable."""
         # What a process has written outlives it, synced or not; a power cut accuses no input.
         with suppress(OSError):  # It saves work: no reason to fail a run.
             self._file.truncate(0)
-            self._file.write("\n".join([self._holder, *paths]))
+            self._file.write("\n".join([self._holder, *self._dead, *paths]))
             self._file.flush()
 
     def release(self) -> None:
@@ -191,7 +204,7 @@ def _write_whole(path: Path, data: bytes) -> None:
 def _open_lock(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return path.open("a+")
+        return path.open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
         raise _refused(path, error, "this host's lock cannot be kept there") from None
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from batch import layout
 from batch.errors import BadData, BatchError, Damaged
 from batch.ledger import Ledger
 from batch.logs import log
-from batch.manifest import PartFile
+from batch.manifest import PartFile, encode
 from batch.planning import pack
-from batch.slices import Plan, PlanAgain, PlannedInput, Receipt, Slice
-from batch.store.base import Missing, Store
+from batch.slices import DroppedNote, Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.store.base import Exists, Missing, Store
 from batch.store.documents import read_document
+
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -165,20 +168,35 @@ def clear(store: Store, *, kind: str, run_id: str, before: datetime) -> None:
     is only logged: plans that were published are dead, removed or not.
     """
     try:
-        names = [entry.path for entry in store.list(layout.PENDING).entries]
-        for plan_path in [name for name in names if name.endswith("/" + layout.PLAN)]:
-            plan = read_document(store, plan_path, Plan)
+        listing = store.list(layout.PENDING)
+        names = {entry.path for entry in listing.entries}
+        for entry in [entry for entry in listing.entries if entry.path.endswith("/" + layout.PLAN)]:
+            if layout.dropped_path(entry.path.split("/")[1]) in names:
+                continue
+            plan = read_document(store, entry.path, Plan)
             if plan.kind == kind and (plan.run_id == run_id or plan.created_at <= before):
-                remove_plan(store, plan_path, names)
+                note = DroppedNote(by=f"run {run_id}", at=before)
+                is_old = listing.now - entry.modified > _A_DAY
+                _give_up(store, entry.path, names, note=note if is_old else None)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)
 
 
-def remove_plan(store: Store, plan_path: str, names: Iterable[str]) -> None:
-    """Remove a plan and all that lies beside it; `names` is a listing of all pending objects."""
+def _give_up(
+    store: Store, plan_path: str, names: Collection[str], *, note: DroppedNote | None
+) -> None:
+    """Remove a plan and what lies beside it; with a note, the plan stays as one given up.
+
+    Another run may have looked at the plan just before, and commit just after. What a young plan
+    stands for is too young to be pruned meanwhile; an old one has to stay until its note is old.
+    """
     folder = plan_path.removesuffix(layout.PLAN)
     # The plan first: a plan whose receipts are gone would be predicted again for nothing.
-    store.delete(plan_path)
+    if note is None:
+        store.delete(plan_path)
+    else:
+        with suppress(Exists):
+            store.create(folder + layout.DROPPED, encode(note))
     for name in names:
         if name.startswith(folder) and name != plan_path:
             store.delete(name)

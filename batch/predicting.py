@@ -25,8 +25,7 @@ from batch.parts import PartWriter, columns_of
 from batch.recipe import Recipe
 from batch.rows import placed, side_by_side
 from batch.slices import InputResult, Receipt, Slice
-from batch.store.base import Changed, Exists, Missing, Store
-from batch.store.documents import read_whole
+from batch.store.base import Changed, Missing, Store
 from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_failure
 
 
@@ -56,28 +55,13 @@ def predict_slice(piece: Slice, tools: Tools) -> Receipt:
 
     Every input of the slice gets a result; an input that is unreadable, re-sent or changed leaves
     nothing in the part. Raises `Exists` when another process created the receipt first: that one
-    counts, and our files are removed.
+    counts.
     """
     receipt = _SliceRun(piece, tools).predict()
-    data = encode(receipt)
-    try:
-        tools.output.create(piece.receipt, data)
-    except Exists:
-        if _is_there(tools.output, piece.receipt, data):
-            return receipt
-        for file in (receipt.part, receipt.rejects):
-            if file:
-                tools.output.delete(file.path)
-        raise
+    # If the name is taken, our files stay for `prune`: the receipt there may be our own, written
+    # by a request whose answer was lost, and another host may have published it by now.
+    tools.output.create(piece.receipt, encode(receipt))
     return receipt
-
-
-def _is_there(store: Store, path: str, data: bytes) -> bool:
-    """Whether the name was taken by ourselves: an answer may have been lost on the way."""
-    try:
-        return read_whole(store, path).data == data
-    except Missing:  # Published and cleared by another host meanwhile.
-        return False
 
 
 class _SliceRun:

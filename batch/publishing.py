@@ -133,7 +133,19 @@ def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) 
         segments = (*segments, _write_segment(store, commit_id, entries))
     oldest = oldest_kept(store, live.manifest, retain=job.settings.output.retain, now=now)
     manifest = _manifest(job, live, draft, _Attempt(commit_id, segments, oldest, now))
+    _settle(store, manifest, live.manifest)
     return manifest if _create_manifest(store, manifest) else None
+
+
+def _settle(store: Store, manifest: Manifest, parent: Manifest | None) -> None:
+    """What is new in a version survives a power cut before the version is there to name it.
+
+    Whoever wrote it may have been killed in the middle of making it durable.
+    """
+    old = {file.path for file in (*parent.files, *parent.rejects)} if parent else set[str]()
+    new = {file.path for file in (*manifest.files, *manifest.rejects)} - old
+    model = manifest.model
+    store.settle([*new, model.path, model.recipe, *([model.sidecar] if model.sidecar else [])])
 
 
 def _create_manifest(store: Store, manifest: Manifest) -> bool:

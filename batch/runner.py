@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from batch import layout
 from batch.engine import sweep_shared_memory
 from batch.errors import BatchError
 from batch.inputs import survey_inputs
@@ -93,8 +94,9 @@ def run(job: Job, options: Options) -> Outcome:
 
 def _clear_up_after_the_dead(store: Store, lock: Lock) -> None:
     """Whoever held the lock before and died left files and shared memory behind."""
-    if lock.dead_process:
-        sweep_shared_memory(lock.dead_process)
+    for process in lock.dead_processes:
+        sweep_shared_memory(process)
+    lock.bury()
     store.sweep()
 
 
@@ -147,6 +149,10 @@ def _open_output(job: Job, store: Store, options: Options) -> Live:
     require_not_older(store.url, live.manifest, accept_older=options.accept_older)
     require_same_output(live, job)
     if live.manifest:
+        # Whoever made it may have been killed before it was durable, and we build upon it.
+        store.settle(
+            [layout.manifest_path(live.version), *(one.path for one in live.manifest.ledger)]
+        )
         move_pointer(store, live.manifest)
         remember(store.url, live.manifest)
     require_not_paused(live, job)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from batch.store.local import _this_host
 #: What changes an object; a torn write needs bytes that arrive one after the other.
 EFFECTS = frozenset({"create", "uploaded", "replace", "delete"})
 WRITES = EFFECTS - {"delete"}
-EVERYTHING = EFFECTS | {"list", "read", "fetch", "upload", "sweep"}
+EVERYTHING = EFFECTS | {"list", "read", "fetch", "upload", "settle", "sweep"}
 
 #: No process of Linux has a number above 2**22.
 NOBODY = 2**22 + 1
@@ -128,6 +128,10 @@ class Watched:
     def delete(self, path: str) -> None:
         with self._at("delete", path):
             self._store.delete(path)
+
+    def settle(self, paths: Iterable[str]) -> None:
+        with self._at("settle", ""):
+            self._store.settle(paths)
 
     def sweep(self) -> None:
         with self._at("sweep", ""):

@@ -49,8 +49,7 @@ MUTANTS = (
     ),
     Mutant(
         "a new folder is not synced into its parents", LOCAL,
-        "            folder = folder.parent\n            _sync(folder)\n",
-        "            folder = folder.parent\n", POWER,
+        "        ) from None\n    _sync(folder.parent)\n", "        ) from None\n", POWER,
     ),
     Mutant(
         "create overwrites", LOCAL,
@@ -126,11 +125,29 @@ MUTANTS = (
         "tests/test_predicting.py",
     ),
     Mutant(
-        "a slice lost to another host is published from files that were removed",
+        "who finds the receipt taken deletes a part that another host may have published",
         "batch/predicting.py",
-        "                tools.output.delete(file.path)\n        raise\n",
-        "                tools.output.delete(file.path)\n",
-        FAULTS,
+        "    tools.output.create(piece.receipt, encode(receipt))\n    return receipt\n",
+        "    try:\n        tools.output.create(piece.receipt, encode(receipt))\n"
+        "    except Exception:\n"
+        "        for file in (receipt.part, receipt.rejects):\n"
+        "            if file:\n                tools.output.delete(file.path)\n"
+        "        raise\n    return receipt\n",
+        "tests/test_given_up_in_flight.py",
+    ),
+    Mutant(
+        "a plan that is given up is forgotten at once",
+        "batch/upkeep/prune.py",
+        "and listing.now - entry.modified > SAFE_AGE\n    }",
+        "\n    }",
+        "tests/test_given_up_in_flight.py",
+    ),
+    Mutant(
+        "a run builds on names that a killed one left without syncing them",
+        PUBLISHING,
+        "    _settle(store, manifest, live.manifest)\n",
+        "",
+        POWER,
     ),
     Mutant(
         "what changed since the plan is adopted", PENDING,
@@ -161,11 +178,11 @@ MUTANTS = (
         "SAFE_AGE = timedelta(days=7)", "SAFE_AGE = timedelta(days=-1)", "tests/test_upkeep.py",
     ),
     Mutant(
-        "prune reads manifests before pending plans", PRUNE,
-        "    plans = _plans(store, pending)\n    manifests = _manifests(store, keep_from)\n",
-        "    manifests = _manifests(store, keep_from)\n"
-        "    pending = [entry.path for entry in store.list(layout.PENDING).entries]\n"
-        "    plans = _plans(store, pending)\n", FAULTS,
+        "prune reads manifests before pending plans",
+        PRUNE,
+        "    alive = _plans(store)\n    manifests = _manifests(store, keep_from)\n",
+        "    manifests = _manifests(store, keep_from)\n    alive = _plans(store)\n",
+        "tests/test_meetings.py",
     ),
     Mutant(
         "prune reads what is referenced before it lists candidates", PRUNE,
@@ -176,7 +193,7 @@ MUTANTS = (
     ),
     Mutant(
         "prune forgets what pending runs have done", PRUNE,
-        "    plans = _plans(store, pending)\n", "    plans = list[Plan]()\n",
+        "    alive = _plans(store)\n", "    alive = list[Plan]()\n",
         "tests/test_upkeep.py",
     ),
     Mutant(

@@ -67,13 +67,14 @@ class Producer(threading.Thread):
 
     def stop(self) -> None:
         self._stopped.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
     def _act(self) -> None:
         actions = {
             self._add: 5 if len(self.present) < NAMES else 0,
             self._exchange: 4,
-            self._rewrite: 2,
+            self._rewrite: 1,
             self._send_again: 2,
             self._rename: 1,
             self._remove: 3 if len(self.present) > NAMES // 2 else 1,
@@ -87,7 +88,7 @@ class Producer(threading.Thread):
 
     def _add(self) -> None:
         name = self._random.choice(self._free())
-        write = self._random.choice([self._write_aside, self._write_slowly])
+        write = self._write_slowly if self._random.random() < 0.2 else self._write_aside
         write(name, self._content(name))
 
     def _exchange(self) -> None:
@@ -173,7 +174,7 @@ class Producer(threading.Thread):
             for number, piece in enumerate(pieces):
                 file.write(piece)
                 longest, last = max(longest, time.monotonic() - last), time.monotonic()
-                time.sleep(2.2 if number == long_after else self._random.uniform(0, 0.2))
+                time.sleep(2.5 if number == long_after else self._random.uniform(0, 0.2))
         longest = max(longest, time.monotonic() - last)
         self._settle(name)
         if longest < LONGEST_GAP_SECONDS:
@@ -186,7 +187,7 @@ class Producer(threading.Thread):
         places = sorted(
             self._random.randint(0, len(data) - content.padding) for _ in range(_PIECES - 1)
         )
-        if self._random.random() < 0.5:
+        if self._random.random() < 0.7:
             places = [data.rfind(b"\n", 0, place) + 1 for place in places]
         bounds = [0, *places, len(data)]
         return [data[start:end] for start, end in pairwise(bounds)]

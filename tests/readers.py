@@ -48,7 +48,8 @@ class Reader(threading.Thread):
 
     def stop(self) -> None:
         self._stopped.set()
-        self.join()
+        if self.is_alive():
+            self.join()
 
     def see(self, version: int) -> str:
         """Note what is served."""

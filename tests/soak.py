@@ -91,7 +91,7 @@ def main(minutes: float, seed: int | None) -> None:
     _report(findings, judge, minutes)
     if findings.violations:
         sys.exit(1)
-    shutil.rmtree(folder)
+    os.environ.get("KEEP") or shutil.rmtree(folder)
 
 
 def _run_long_tests() -> None:

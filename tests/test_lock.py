@@ -65,11 +65,14 @@ def test_who_dies_leaves_a_note_and_who_ends_leaves_none(tmp_path: Path) -> None
     dead.communicate()
     with output_lock(str(tmp_path), now=NOW) as lock:
         assert lock.left_behind == {"a.csv", "b c.csv"}
-        assert lock.dead_process == dead.pid
+        assert lock.dead_processes == [dead.pid]
         note = state_files(str(tmp_path))[0].read_text()
-        assert note.splitlines()[1:] == ["a.csv", "b c.csv"]
+        assert sorted(note.splitlines()[2:]) == ["a.csv", "b c.csv"]
+        assert f"process {dead.pid} " in note
+        lock.bury()
+        assert f"process {dead.pid} " not in state_files(str(tmp_path))[0].read_text()
     with output_lock(str(tmp_path), now=NOW) as lock:
-        assert (lock.left_behind, lock.dead_process) == (frozenset(), None)
+        assert (lock.left_behind, lock.dead_processes) == (frozenset(), [])
 
 
 def test_suspects_are_remembered_until_they_are_cleared(tmp_path: Path) -> None:

@@ -582,14 +582,14 @@ def test_an_input_that_changes_while_it_is_read_is_left_out(
 
 
 def test_the_first_receipt_counts(bench: Bench) -> None:
-    """Who comes second gets `Exists`, and its files go."""
+    """Who comes second gets `Exists`; its files stay, for it may have come first as well."""
     bench.write("a.csv", [*good(3), "short"])
     first = bench.predict("a.csv")
     stored = bench.stored()
     assert len(stored) == 3
     with pytest.raises(Exists):
         predict_slice(bench.slice("a.csv"), bench.tools)
-    assert bench.stored() == stored
+    assert {*stored} < {*bench.stored()}
     assert len(bench.rows(first)) == 3
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,6 +97,10 @@ class Wrapped:
     def delete(self, path: str) -> None:
         self._before("delete", path)
         self._store.delete(path)
+
+    def settle(self, paths: Iterable[str]) -> None:
+        self._before("settle", "")
+        self._store.settle(paths)
 
     def sweep(self) -> None:
         self._before("sweep", "")

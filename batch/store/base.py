@@ -1,10 +1,11 @@
-"""The store port: eight verbs, which are everything that can fail underneath a run.
+"""The store port: nine verbs, which are everything that can fail underneath a run.
 
 Paths are relative to the store's URL and `/`-separated on every platform.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,6 +97,12 @@ class Store(Protocol):
 
     def delete(self, path: str) -> None:
         """Remove the object; one that is already gone is fine."""
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Make the names of these objects survive a power cut, whoever made them.
+
+        A process that was killed may have left a name that it had not made durable yet.
+        """
 
     def sweep(self) -> None:
         """Remove what processes of this host that are no more left unfinished; nothing named."""

@@ -13,7 +13,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -33,7 +33,6 @@ class LocalStore:
 
     def __init__(self, folder: str) -> None:
         self._root = Path(folder).absolute()
-        self._durable: set[Path] = set()
 
     @property
     def url(self) -> str:
@@ -75,7 +74,7 @@ class LocalStore:
     def replace(self, path: str, data: bytes, *, token: str | None) -> None:
         target = self._root / path
         with _naming(target):
-            self._make_durable(target.parent)
+            _make_folder(target.parent)
             with _locked(target.with_name(f".{target.name}.lock")):
                 if self._pointer_token(target) != token:
                     raise Changed(f"{target}: somebody else replaced it meanwhile")
@@ -91,6 +90,21 @@ class LocalStore:
             target.unlink()
         with suppress(OSError):  # Not empty, or gone: either is fine.
             target.parent.rmdir()
+
+    def settle(self, paths: Iterable[str]) -> None:
+        folders = {self._root, *(folder for path in paths for folder in self._folders_of(path))}
+        with _naming(self._root):
+            for folder in folders:
+                _sync(folder)
+        for folder in self._root.parents:
+            with suppress(OSError):  # Not ours, or not to be opened: then somebody else made it.
+                _sync(folder)
+
+    def _folders_of(self, path: str) -> Iterator[Path]:
+        folder = (self._root / path).parent
+        while folder != self._root:
+            yield folder
+            folder = folder.parent
 
     def sweep(self) -> None:
         folder = self._root / _UNFINISHED
@@ -114,27 +128,15 @@ class LocalStore:
 
     def _link(self, temporary: Path, target: Path) -> None:
         while True:
-            self._make_durable(target.parent)
+            _make_folder(target.parent)
             try:
                 _link(temporary, target)
             except FileNotFoundError:
                 if not temporary.exists():
                     raise
                 # Whoever deleted the last file of this folder took the folder with it.
-                self._durable.discard(target.parent)
             else:
                 return
-
-    def _make_durable(self, folder: Path) -> None:
-        """Make a folder of the store whose name survives a power cut, whoever made it."""
-        if folder in self._durable and folder.is_dir():
-            return
-        _make_folder(folder)
-        # Another process may have made it just now and not synced its name yet.
-        while folder != self._root:
-            _sync(folder.parent)
-            self._durable.add(folder)
-            folder = folder.parent
 
     def _require(self, target: Path, token: str | None) -> None:
         with _naming(target):

@@ -7,15 +7,14 @@ and after them manifests, because a run publishes before its plan goes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 
 from batch import layout
-from batch.ledger import Ledger, seen_mark
 from batch.manifest import Manifest
-from batch.newest import newest_manifest, read_manifest, read_pointer, with_ledger
+from batch.newest import newest_manifest, read_manifest, read_pointer
 from batch.publishing import move_pointer
 from batch.slices import Plan
 from batch.store.base import Entry, Missing, Store
@@ -104,15 +103,8 @@ def _candidates(store: Store, retain: timedelta) -> list[Entry]:
 
 
 def _references(store: Store, *, keep_from: int) -> _References:
-    pending = [entry.path for entry in store.list(layout.PENDING).entries]
-    plans = _plans(store, pending)
+    alive = _plans(store)
     manifests = _manifests(store, keep_from)
-    ledger = with_ledger(store, manifests[-1] if manifests else None).ledger
-    alive = [
-        plan
-        for plan in plans
-        if layout.dropped_path(plan.run_id) not in pending and _is_alive(plan, ledger)
-    ]
     recipes = {plan.recipe[:16] for plan in alive}
     models = {
         path.parent.parent.name
@@ -136,10 +128,20 @@ def _references(store: Store, *, keep_from: int) -> _References:
     )
 
 
-def _plans(store: Store, pending: Iterable[str]) -> list[Plan]:
+def _plans(store: Store) -> list[Plan]:
+    """The plans that somebody may still publish.
+
+    Also one just given up: a run may have looked at it before, and be about to commit.
+    """
+    listing = store.list(layout.PENDING)
+    forgotten = {
+        layout.plan_path(entry.path.split("/")[1])
+        for entry in listing.entries
+        if entry.path.endswith("/" + layout.DROPPED) and listing.now - entry.modified > SAFE_AGE
+    }
     found = []
-    for path in pending:
-        if path.endswith("/" + layout.PLAN):
+    for path in [entry.path for entry in listing.entries]:
+        if path.endswith("/" + layout.PLAN) and path not in forgotten:
             try:
                 found.append(read_document(store, path, Plan))
             except Missing:
@@ -157,16 +159,6 @@ def _manifests(store: Store, keep_from: int) -> list[Manifest]:
             except Missing:
                 continue  # Another prune, which knows of a newer version, was quicker.
     return found
-
-
-def _is_alive(plan: Plan, ledger: Ledger) -> bool:
-    """Whether any slice of a plan can still be published."""
-    if plan.run_id in ledger.run_ids():
-        return False
-    return any(
-        all(seen_mark(ledger.get(planned.path)) == planned.seen for planned in piece.inputs)
-        for piece in plan.slices
-    )
 
 
 def _named(manifest: Manifest) -> Sequence[str]:
