@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from batch.errors import DoesNotFit, NoInput
+from batch.errors import BatchError, DoesNotFit, NoInput
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.planning import Survey, survey
@@ -58,7 +58,7 @@ def _ends_whole(store: Store, entry: Entry) -> bool:
             return file.read(1) in b"\r\n"
     except Missing:
         return False  # Gone since it was listed.
-    except OSError:
+    except (OSError, BatchError):
         return True  # That it cannot be read is said when it is read.
 
 

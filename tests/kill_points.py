@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from tests.kill_bench import Bench, ErrorPoint, Scenario, Verdict
 from tests.system_calls import Call, Command
 
+Point = TypeVar("Point", Call, ErrorPoint)
 #: Blank lines are no records; a file of so many shares its slice with no other.
 _ALONE = b"\n" * (4 << 20)
 
@@ -34,10 +36,9 @@ def every_error_point(
     yield from map(bench.fail, bench.error_points())
 
 
-def spread(points: list[Call] | list[ErrorPoint], count: int) -> list[Call] | list[ErrorPoint]:
-    """So many of these points, from the first to the last, equally far apart."""
-    step = (len(points) - 1) / (count - 1)
-    return [points[round(index * step)] for index in range(count)]
+def spread(points: list[Point], count: int) -> list[Point]:
+    """So many of these points, equally far apart, each from the middle of its stretch."""
+    return [points[(2 * index + 1) * len(points) // (2 * count)] for index in range(count)]
 
 
 def _first_run(bench: Bench) -> None:

@@ -170,8 +170,8 @@ class _Explorer:
         private = [item for item in processes if item[1].is_private][:1]
         for slot, process in private or processes:
             world, answer = self._apply(state, process.me, process.op)
-            after = self._put(state, slot, self._answer(process, answer))
-            yield Move(process.me, process.op), after._replace(world=world)
+            after = self._answer(process, answer)
+            yield Move(process.me, process.op), _with(state, slot, after, world)
             if process.may_fail:
                 if state.lost and isinstance(process.op, Create):
                     yield from self._lose(state, slot, process, world)
@@ -203,7 +203,8 @@ class _Explorer:
         self, state: State, slot: int, process: Process, world: World
     ) -> Iterator[tuple[Move, State]]:
         """The answer is lost: it was done, or it will be done later."""
-        after = self._put(state, slot, self._answer(process, LOST))._replace(lost=state.lost - 1)
+        after = _with(state, slot, self._answer(process, LOST), state.world)
+        after = after._replace(lost=state.lost - 1)
         if world is not state.world:
             yield Move(process.me, process.op, "answer lost"), after._replace(world=world)
         if state.late:
@@ -212,7 +213,7 @@ class _Explorer:
     def _crash(self, state: State, slot: int, process: Process) -> Iterator[tuple[Move, State]]:
         runs = self._scenario.actors[slot][0] == "run"
         again = self._begun(slot, attempt=int(process.me[1:]) + 1) if runs else None
-        after = self._put(state, slot, again)._replace(crashes=state.crashes - 1)
+        after = _with(state, slot, again, state.world)._replace(crashes=state.crashes - 1)
         yield Move(process.me, process.op, "not done: crash"), after
         if state.late and isinstance(process.op, Create):
             yield Move(process.me, process.op, "not done yet: crash"), _later(after, process)
@@ -286,10 +287,11 @@ class _Explorer:
     def _made(self, world: World) -> World:
         return self._worlds.setdefault((world.store, world.history), world)
 
-    @staticmethod
-    def _put(state: State, slot: int, process: Process | None) -> State:
-        before = state.processes
-        return state._replace(processes=(*before[:slot], process, *before[slot + 1 :]))
+
+def _with(state: State, slot: int, process: Process | None, world: World) -> State:
+    before = state.processes
+    processes = (*before[:slot], process, *before[slot + 1 :])
+    return State(world, processes, *state[2:])
 
 
 def _later(state: State, process: Process) -> State:

@@ -137,10 +137,12 @@ class Protocol(Upkeep):
             if late:
                 yield from self._create(("part", part.path), part)
             return part
-        # Our part is not deleted: a request whose answer was lost may have named it.
-        if self._breaks("a part is deleted when its receipt exists"):
+        found = yield Read(piece.receipt)
+        # Our part is not deleted, whatever is there by now: an answer that was lost may have been
+        # a success, and another host may have published our receipt and cleared it since.
+        if found != part and self._breaks("a part is deleted when its receipt is not there"):
             yield Delete(("part", part.path))
-        return (yield Read(piece.receipt))
+        return found
 
     def _draft(
         self, process: tuple[str, int], base: Manifest, run: str, new: Collection[Part]

@@ -38,7 +38,7 @@ Program = Generator[Op, Any, Next]
 RULES = frozenset(
     {
         "a manifest is overwritten",
-        "a part is deleted when its receipt exists",
+        "a part is deleted when its receipt is not there",
         "a plan given up is forgotten at once",
         "a receipt is overwritten",
         "commit without a look at the plan",

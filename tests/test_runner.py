@@ -601,7 +601,7 @@ def test_a_state_folder_that_cannot_be_written_is_named(
     monkeypatch.setenv("BATCH_PREDICT_STATE", str(job.folder / "job.toml" / "state"))
     job.add("1.csv", DAY_1)
     outcome = job.run()
-    assert outcome.exit_code == 77
+    assert outcome.exit_code == 69
     assert "BATCH_PREDICT_STATE" in outcome.hint
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +20,8 @@ from batch.columns import InputColumn
 from batch.decoding.streams import BLOCK_BYTES, UNDECODABLE, open_text, plain, require_columns
 from batch.job import KEY_NULLS
 from batch.recipe import TextOptions
+
+_RETURN_SECONDS = 2.0
 
 
 def decode_csv(
@@ -77,7 +81,7 @@ class _CsvReader:
     def read(self, path: str) -> Iterator[Chunk]:
         with _QuoteCounter(open_text(path, self.text.encoding)) as source:
             row = 0
-            for batch in self._open(source):
+            for batch in self._batches(source):
                 if source.quotes and not self.has_long_fields:
                     self.has_long_fields = any(map(_spans_lines, batch.columns))
                 rows, row = _number(row, batch.num_rows, self.broken)
@@ -89,7 +93,13 @@ class _CsvReader:
         if source.quotes % 2 or self.has_long_fields:
             _require_closed_quotes(path, self.text)
 
-    def _open(self, source: _QuoteCounter) -> Any:
+    def _batches(self, source: _QuoteCounter) -> Iterator[pa.RecordBatch]:
+        lent = (source, self._reject)
+        before = _references(lent)
+        yield from self._open(*lent)
+        _await_return(lent, before)  # After an error, its traceback would hold them still.
+
+    def _open(self, source: _QuoteCounter, reject: Callable[[Any], str]) -> Any:
         return pyarrow.csv.open_csv(
             pa.PythonFile(source, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
@@ -100,7 +110,7 @@ class _CsvReader:
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self.text.delimiter,
                 newlines_in_values=True,
-                invalid_row_handler=self._reject,
+                invalid_row_handler=reject,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(self.names, pa.string())
@@ -165,6 +175,21 @@ class _QuoteCounter(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
+
+
+def _await_return(lent: Sequence[object], before: int) -> None:
+    """Wait until Arrow has given back what it borrowed.
+
+    A thread of Arrow's drops its references a little after the last batch. If Python ends just
+    then, that thread aborts the whole process, whatever the run had to say (apache/arrow#34314).
+    """
+    deadline = time.monotonic() + _RETURN_SECONDS
+    while _references(lent) > before and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _references(objects: Sequence[object]) -> int:
+    return sum(sys.getrefcount(one) for one in objects)
 
 
 def _number(first: int, count: int, broken: dict[int, Reject]) -> tuple[pa.Array, int]:
