@@ -47,13 +47,17 @@ class Protocol(Upkeep):
             Planned(number, content, marks.get(number)) for (_, number), content in sorted(inputs)
         ]
         todo = [item for item in planned if item.seen is None or item.seen[0] != item.content]
-        if not todo:
-            return None
         pending = dict((yield Scan(("plan", "receipt", "note"))))
         published = {entry.run for entry in base.ledger}
         for kind, run in list(pending):
             if kind == "plan" and (run in published or ("note", run) in pending):
                 del pending[kind, run]
+        if self._breaks("inputs of another's plan are left to it"):
+            plans = [plan for (kind, _), plan in pending.items() if kind == "plan"]
+            held = {item.input for plan in plans for piece in plan for item in piece.inputs}
+            todo = [item for item in todo if item.input not in held]
+        if not todo:
+            return None
         return "work", (turn, base, *_adopt(pending, todo, f"{me}.{turn}"))
 
     def work(
@@ -109,7 +113,10 @@ class Protocol(Upkeep):
         return "commit", (draft, _CLEAR, ("renumber", (draft,)))
 
     def clear(self, _me: str) -> Program:
-        """Give up every plan there is; clocks may differ, so no plan is safe from another host."""
+        """Give up every plan there is: where clocks differ, no plan is safe from another host.
+
+        The plan stays beside the note. Somebody may have looked at it before, and commit after.
+        """
         found = sorted(name for name, _ in (yield Scan(("plan", "receipt", "note"))))
         for _, run in [name for name in found if name[0] == "plan"]:
             if ("note", run) not in found:

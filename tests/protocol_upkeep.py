@@ -42,6 +42,7 @@ RULES = frozenset(
         "a plan given up is forgotten at once",
         "a receipt is overwritten",
         "commit without a look at the plan",
+        "inputs of another's plan are left to it",
         "one's own run is not recognised",
         "one's own write is taken for another's",
         "pointer before manifest",
