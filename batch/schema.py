@@ -47,6 +47,8 @@ _DESCRIPTIONS = {
     "is in the input now.",
     "output.passthrough": "Input columns to carry along.",
     "output.fresh_for": "Predictions older than this are stale.",
+    "output.window": "Parts that are older than this leave the live version.",
+    "output.retain": "How long the files of a version that was replaced are kept.",
     "run.chunk_rows": "Rows in memory at once.",
     "run.workers": 'Processes; "auto" decides by the work and the cores.',
     "run.timeout": "A run that takes longer is stopped, and continued by the next.",

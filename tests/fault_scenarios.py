@@ -206,7 +206,7 @@ SCENARIOS = (
         [DISCARD, RELAXED_RUN],
         [DISCARD, RELAXED_RUN],
         keeps_work=False,
-        points=(50, 15, 10),
+        points=(50, 14, 10),
     ),
     Scenario(
         "prune",

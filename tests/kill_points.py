@@ -1,39 +1,19 @@
 """Every system call at which a real command can die or be refused: the scenarios, and all of it.
 
-A scenario brings a job to where one command starts. `every_kill_point` and `every_error_point`
-are for a program that has an hour; the tests take some of their points. Each scenario needs a
-folder of its own, and BATCH_PREDICT_STATE set to a folder that nobody else uses: several can run
-at once, each in a process of its own.
+A scenario brings a job to where one command starts. Each needs a folder of its own, and
+BATCH_PREDICT_STATE set to a folder that nobody else uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TypeVar
 
-from tests.kill_bench import Bench, ErrorPoint, Scenario, Verdict
-from tests.system_calls import Call, Command
+from tests.kill_bench import Bench, ErrorPoint, Scenario
+from tests.system_calls import Call
 
 Point = TypeVar("Point", Call, ErrorPoint)
 #: Blank lines are no records; a file of so many shares its slice with no other.
 _ALONE = b"\n" * (4 << 20)
-
-
-def every_kill_point(
-    scenario: Scenario, *, model: Path, folder: Path, command: Command
-) -> Iterator[Verdict]:
-    """Kill the command at every call; raises an `AssertionError` that notes the point."""
-    bench = Bench(scenario, model=model, folder=folder, command=command)
-    yield from map(bench.kill, bench.kill_points())
-
-
-def every_error_point(
-    scenario: Scenario, *, model: Path, folder: Path, command: Command
-) -> Iterator[Verdict]:
-    """Let every call fail in every way it can; raises an `AssertionError` that notes the point."""
-    bench = Bench(scenario, model=model, folder=folder, command=command)
-    yield from map(bench.fail, bench.error_points())
 
 
 def spread(points: list[Point], count: int) -> list[Point]:

@@ -118,15 +118,17 @@ class Process:
     def trouble(self, also: Collection[int] = ()) -> str:
         """What is wrong with how it ended or has not ended; `also` are codes that fit as well."""
         if self.code is None:
-            stuck = time.monotonic() - self.started > STUCK_SECONDS
-            return f"it has not ended after {STUCK_SECONDS:g} s" if stuck else ""
+            lived = time.monotonic() - self.started
+            return (
+                f"it has not ended after {lived:.0f} s" if lived > patience(STUCK_SECONDS) else ""
+            )
         if "Traceback" in self._text:
             return "it printed a traceback"
         allowed = {*_USUAL.get(self.arguments[0], {0}), *also}
         if self.code not in allowed and self.code != _KILLED.get(self.done):
             return "this exit code is not allowed here"
         took = self.started + self._took - self._done_at
-        if self.done == "terminate" and took > STOP_SECONDS:
+        if self.done == "terminate" and took > patience(STOP_SECONDS):
             return f"it took {took:.1f} s to stop"
         return ""
 
@@ -178,6 +180,12 @@ class Process:
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+def patience(seconds: float) -> float:
+    """So much time, longer where more wants to run than there are processors."""
+    crowd = max(os.getloadavg()) / (os.cpu_count() or 1)
+    return seconds * max(1.0, crowd)
 
 
 def members(sessions: Iterable[int]) -> list[int]:

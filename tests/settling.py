@@ -103,12 +103,14 @@ def _require(soak: Soak, judge: Callable[[], Any], when: str = "the quiet point"
 def _require_clean(soak: Soak) -> None:
     """Nothing is left of the processes that were killed, where others ended in order since."""
     left = [*(soak.folder / "scratch").iterdir(), *(soak.job.output / ".tmp").glob("*")]
-    for path in Path("/dev/shm").iterdir():
+    for path in set(Path("/dev/shm").iterdir()) - soak.shared_before:
         number = re.search(r"\d+", path.name)
         if number and int(number[0]) in soak.pids:
             left.append(path)
     if left:
         soak.fail(f"left behind by commands that were killed: {[str(path) for path in left]}")
+    # The system gives their numbers to others in time.
+    soak.pids.clear()
 
 
 def _train_again(soak: Soak) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from tests.soaking import Action, Broken, Soak
 
 #: Long tests that have an exhaustive form: pytest node ids. They run before the soak, with
 #: BATCH_PREDICT_TORTURE=1 in their environment.
-LONG: list[str] = []
+LONG = ["tests/test_real_kills.py", "tests/test_power_loss.py", "tests/test_life.py"]
 #: How far a rollback goes back.
 _VERSIONS_BACK = 5
 
@@ -82,23 +83,28 @@ def main(minutes: float, seed: int | None) -> None:
     findings = Findings(secrets.randbelow(1_000_000) if seed is None else seed)
     folder = Path(tempfile.mkdtemp(prefix="batch-predict-soak-"))
     click.echo(f"soak of {minutes:g} minutes, seed {findings.seed}, in {folder}")
+    # Whoever stops the soak stops its processes too: they are in sessions of their own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     soak = Soak(folder, findings)
     judge = Judge(soak)
     try:
         soak.go(minutes, ACTIONS, settle=judge.settle)
     except Broken:
         click.echo(f"Everything is kept in {folder}; journal.txt tells what ran.")
+    finally:
+        if not findings.violations:
+            shutil.rmtree(folder)
     _report(findings, judge, minutes)
-    if findings.violations:
-        sys.exit(1)
-    os.environ.get("KEEP") or shutil.rmtree(folder)
+    sys.exit(1 if findings.violations else 0)
 
 
 def _run_long_tests() -> None:
     if LONG:
         command = [sys.executable, "-m", "pytest", "--timeout=0", *LONG]
         found = subprocess.run(
-            command, env=os.environ | {"BATCH_PREDICT_TORTURE": "1"}, check=False
+            command,
+            env=os.environ | {"BATCH_PREDICT_TORTURE": "1", "POWER_LOSS": "100"},
+            check=False,
         )
         if found.returncode:
             sys.exit(found.returncode)

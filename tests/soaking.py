@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from batch.cli import main as program
 from tests.findings import Findings
 from tests.jobs import JobFolder, save_tiny_model
-from tests.processes import Fate, Place, Process, command_line, members
+from tests.processes import Fate, Place, Process, command_line, members, patience
 from tests.producers import Producer
 from tests.readers import ClientReader, PlainReader
 
@@ -51,7 +51,8 @@ class Soak:
     """One job, several hosts, and everything that happens to them.
 
     `first_whole` is the earliest version that a rollback may go back to: earlier ones may hold
-    parts that were damaged on purpose.
+    parts that were damaged on purpose. `pids` are the commands started since the last quiet point,
+    `shared_before` is what others had in shared memory before.
     """
 
     def __init__(self, folder: Path, findings: Findings) -> None:
@@ -61,6 +62,7 @@ class Soak:
         self.job = _make_job(folder)
         self.producer = Producer(self.job.data, findings)
         self.pids: set[int] = set()
+        self.shared_before = set(Path("/dev/shm").iterdir())
         self.first_whole = 1
         self._processes: list[Process] = []
         self._began_at: dict[int, int] = {}
@@ -133,7 +135,7 @@ class Soak:
         """Let every command end, and whatever it started."""
         while self._processes:
             self._tick()
-        deadline = time.monotonic() + _ORPHAN_SECONDS
+        deadline = time.monotonic() + patience(_ORPHAN_SECONDS)
         while left := members(self.pids):
             if time.monotonic() > deadline:
                 lines = [f"{pid}: {command_line(pid)}" for pid in left]

@@ -198,7 +198,8 @@ def as_toml(field: Any) -> str | None:
     if default is None or default is PydanticUndefined or isinstance(default, CsvSection):
         return None
     if isinstance(default, timedelta):
-        return f'`"{default.total_seconds():g}s"`'
+        days = default.days
+        return f'`"{days}d"`' if days else f'`"{default.total_seconds():g}s"`'
     if isinstance(default, tuple) and len(default) > 3:
         return None  # The list of what pandas takes for null.
     return f"`{json.dumps(default)}`"

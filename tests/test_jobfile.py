@@ -150,7 +150,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("input", "columns.'a b' = {type = 'string', nulable = true}", "input.columns.\"a b\".nulable: unknown key; did you mean 'nullable'?"),
         ("input", "columns.x = {type = 'timestamp', timezone = 'Berlin'}", "input.columns.x.timezone: there is no time zone 'Berlin'"),
         ("output", "passthrough = 'origin'", 'output.passthrough: found \'origin\', expected a list such as ["origin"]'),
-        ("output", "colour = 'red'", "output.colour: unknown key; known here: path, mode, passthrough, fresh_for"),
+        ("output", "colour = 'red'", "output.colour: unknown key; known here: path, mode, passthrough, fresh_for, window, retain"),
     ],
 )  # fmt: skip
 def test_a_mistake_says_what_was_found_expected_and_meant(

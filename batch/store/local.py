@@ -95,7 +95,8 @@ class LocalStore:
         folders = {self._root, *(folder for path in paths for folder in self._folders_of(path))}
         with _naming(self._root):
             for folder in sorted(folders):  # The same order every time, for whoever traces it.
-                _sync(folder)
+                with suppress(FileNotFoundError):
+                    _sync(folder)
         for folder in self._root.parents:
             with suppress(OSError):  # Not ours, or not to be opened: then somebody else made it.
                 _sync(folder)

@@ -79,6 +79,10 @@ def examine(store: Store, path: str, judge: Callable[[Path], str]) -> str:
             return judge(local)
     except (Missing, FileNotFoundError):
         return "missing"
+    except StoreDown as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
+            return f"cannot be read: {error.message}"
+        raise
     except (pa.ArrowException, ValueError) as error:
         return f"cannot be read: {_first_line(error)}"
     except OSError as error:
