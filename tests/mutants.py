@@ -30,7 +30,7 @@ class Mutant:
 
 LOCAL, PUBLISHING = "batch/store/local.py", "batch/publishing.py"
 PRUNE, PENDING = "batch/upkeep/prune.py", "batch/pending.py"
-POWER, FAULTS = "tests/test_power_loss.py", "tests/test_faults.py"
+POWER, FAULTS = "tests/test_power_loss.py", "tests/test_faults.py tests/test_meetings.py"
 
 MUTANTS = (
     Mutant(

@@ -181,6 +181,24 @@ def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFold
     assert three.judge()["totals"]["inputs"] == 4
 
 
+def test_unpause_leaves_a_rollback_that_came_meanwhile(three: JobFolder) -> None:
+    """It was not what the person who unpaused had seen."""
+    from tests.test_publishing import Wrapped
+
+    back(three)
+    rolled = False
+
+    def roll(verb: str, path: str) -> None:
+        nonlocal rolled
+        if verb == "create" and path.startswith("manifests/") and not rolled:
+            rolled = True
+            back(three, to=1)
+
+    store = Wrapped(open_store(str(three.output)), roll)
+    assert unpause(store, load_job(str(three.folder)), clock=utc_now) is None
+    assert oracle.judge(three.output)["paused"] is not None
+
+
 def test_unpause_of_what_is_not_paused_changes_nothing(three: JobFolder) -> None:
     """It is no error: the line is open."""
     assert go_on(three) is None

@@ -76,7 +76,9 @@ def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifes
     run_id = layout.new_run_id(clock())
 
     def build(base: Live) -> Draft | None:
-        if base.manifest is None or not base.manifest.paused:
+        # Only the pause that we saw: a rollback that came meanwhile is somebody's decision.
+        seen = live.manifest.paused if live.manifest else None
+        if base.manifest is None or not seen or base.manifest.paused != seen:
             return None
         return like(base, kind="unpause", run_id=run_id)
 
