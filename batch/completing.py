@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -9,15 +10,17 @@ from datetime import datetime
 from batch import layout
 from batch.checks import duplicate_keys, judge
 from batch.drafting import Finished, count, draft, unreadable
-from batch.errors import Held
+from batch.errors import Held, TryAgain
 from batch.job import Job
+from batch.ledger import Ledger
 from batch.lock import remember
 from batch.manifest import CheckResult, Manifest, Unreadable, encode
 from batch.model.published import model_info
+from batch.newest import read_live
 from batch.pending import clear, require_plan
 from batch.publishing import publish, require_not_paused
 from batch.reporting import Outcome, Trace
-from batch.slices import HeldNote, InputResult, Receipt
+from batch.slices import HeldNote, InputResult, PlanAgain, Receipt
 from batch.store.base import Exists, Store
 from batch.version import Draft, Live
 from batch.working import Task
@@ -66,10 +69,28 @@ def judge_and_publish(
         manifest = publish(store, task.job, live, build, clock=clock)
     _clear(store, trace)
     if manifest is None:
-        message = "another run took these inputs in meanwhile"
-        return Outcome("superseded", 0, message, run_id=trace.run_id, version=live.version)
+        raise PlanAgain(f"run {trace.run_id}: another run took its inputs in meanwhile")
     remember(store.url, manifest)
-    return _published(live, manifest, receipts, trace)
+    outcome = _published(live, manifest, receipts, trace)
+    if manifest.added.inputs == count(receipts).inputs:
+        return outcome
+    return _with_what_is_left(outcome, read_live(store).ledger, task)
+
+
+def _with_what_is_left(outcome: Outcome, ledger: Ledger, task: Task) -> Outcome:
+    """A slice is dropped whole if another run took any of it in: the rest of it is still open."""
+    bad = {unread.path for unread in outcome.unreadable}
+    left = sum(
+        ledger.token(planned.path) != planned.token and planned.path not in bad
+        for planned in task.todo
+    )
+    if not left:
+        return outcome
+    return dataclasses.replace(
+        outcome,
+        exit_code=outcome.exit_code or TryAgain.exit_code,
+        message=f"{outcome.message}; {left:,} inputs are left to the next run",
+    )
 
 
 def _clear(store: Store, trace: Trace) -> None:

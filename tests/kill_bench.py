@@ -105,6 +105,8 @@ class Bench:
 
     def trace(self, fault: str | None = None) -> Traced:
         """The command from its start, with one fault."""
+        # Process ids are used again: what is there already belongs to somebody else.
+        self._shared = {path.name for path in Path("/dev/shm").iterdir()}
         for place in self._places:
             shutil.rmtree(place)
             shutil.copytree(self._kept / place.name, place)
@@ -197,7 +199,7 @@ class Bench:
         left = [str(path) for path in self.job.output.rglob("*") if _is_unfinished(path)]
         left += [str(path) for path in self._temporary.rglob("*")]
         process = str(traced.calls[0].thread)
-        shared = (path.name for path in Path("/dev/shm").iterdir())
+        shared = {path.name for path in Path("/dev/shm").iterdir()} - self._shared
         left += [name for name in shared if process in re.split(r"\D+", name)]
         assert not left, f"left behind: {left}"
 
