@@ -16,7 +16,7 @@ from batch.pending import adopt, read_pending, require_plan, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
+from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt, Slice
 from batch.store.base import Missing, Store
 from batch.worker import Assignment, tools_of
 
@@ -58,16 +58,7 @@ def predict_all(
         workers = count_workers(task.job.settings.run.workers, left)
         assignment = _ready(store, task, trace, workers=workers, tell=shown.add_records)
     if work.plan is None:
-        plan = Plan(
-            format=PLAN_FORMAT,
-            run_id=work.run_id,
-            kind=trace.kind,
-            job=task.job.name,
-            recipe=recipe,
-            created_at=clock(),
-            slices=work.slices,
-        )
-        store.create(layout.plan_path(work.run_id), encode(plan))
+        _write_plan(store, task, trace, work.slices, now=clock())
         # From here on our plan keeps them; until now the plan did that they were taken from.
         require_plan(store, work.run_id, receipts)
         if left:
@@ -81,6 +72,22 @@ def predict_all(
                 receipts.append(receipt)
                 shown.add_slice(receipt)
     return sorted(receipts, key=lambda receipt: receipt.slice.number)
+
+
+def _write_plan(
+    store: Store, task: Task, trace: Trace, slices: tuple[Slice, ...], *, now: datetime
+) -> None:
+    assert trace.run_id is not None, "the caller has set it"
+    plan = Plan(
+        format=PLAN_FORMAT,
+        run_id=trace.run_id,
+        kind=trace.kind,
+        job=task.job.name,
+        recipe=task.recipe.digest(),
+        created_at=now,
+        slices=slices,
+    )
+    store.create(layout.plan_path(trace.run_id), encode(plan))
 
 
 class _Shown:

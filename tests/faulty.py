@@ -12,7 +12,7 @@ from typing import Literal
 from batch.errors import StoreDown
 from batch.store import open_store
 from batch.store.base import Blob, Changed, Exists, Listing, Store
-from batch.store.local import _this_host
+from batch.store.writers import this_host
 
 #: What changes an object; a torn write needs bytes that arrive one after the other.
 EFFECTS = frozenset({"create", "uploaded", "replace", "delete"})
@@ -212,6 +212,6 @@ def leave_torn(operation: Operation) -> None:
     """Leave half of what was being written, as a process of this host does that was killed."""
     content = operation.content
     data = content.read_bytes() if isinstance(content, Path) else content
-    unfinished = operation.output / ".tmp" / f"{_this_host()}-{NOBODY}-{os.urandom(8).hex()}"
+    unfinished = operation.output / ".tmp" / f"{this_host()}-{NOBODY}-{os.urandom(8).hex()}"
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.write_bytes(data[: len(data) // 2])

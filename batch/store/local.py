@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 
 from batch.errors import BatchError, NotPermitted, StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Missing
+from batch.store.writers import this_host, writer_is_dead
 
 _UNFINISHED = ".tmp"
 _FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
@@ -112,7 +111,7 @@ class LocalStore:
         with _naming(folder), suppress(FileNotFoundError):
             for item in os.scandir(folder):
                 forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
-                if forgotten or _writer_is_dead(item.name):
+                if forgotten or writer_is_dead(item.name):
                     Path(item).unlink(missing_ok=True)
 
     @contextmanager
@@ -120,7 +119,7 @@ class LocalStore:
         """A file that only this process knows; whatever happens, its name is gone afterwards."""
         folder = self._root / _UNFINISHED
         _make_folder(folder)
-        temporary = folder / f"{_this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
+        temporary = folder / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
         try:
             yield temporary
         finally:
@@ -236,32 +235,6 @@ def _link(temporary: Path, target: Path) -> None:
             "each other's versions",
             "put the output on a local disk (ext4, xfs), or on S3",
         ) from None
-
-
-@cache
-def _this_host() -> str:
-    """Stands for where a process id means one process: this boot, this PID namespace."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        where = boot + str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # Not Linux: the name of the host must do.
-        where = os.uname().nodename
-    return hashlib.sha256(where.encode()).hexdigest()[:8]
-
-
-def _writer_is_dead(name: str) -> bool:
-    """Whether the process that this unfinished file belongs to was one of this host and ended."""
-    host, _, rest = name.partition("-")
-    process = rest.partition("-")[0]
-    if host != _this_host() or not process.isdigit():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 @contextmanager
