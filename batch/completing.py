@@ -41,8 +41,6 @@ def judge_and_publish(
     Nothing is published when no input could be used, or in `replace` mode when one could not.
     Raises `Held`.
     """
-    assert trace.run_id is not None, "the slices were predicted under it"
-    assert trace.recipe is not None, "the same"
     replaces = task.job.settings.output.mode == "replace"
     results = [result for receipt in receipts for result in receipt.results]
     usable = sum(result.outcome in {"taken", "resent"} for result in results)
@@ -50,15 +48,7 @@ def judge_and_publish(
         # Without their receipts, the next run tries these inputs again.
         _clear(store, trace)
         return _unpublished(live, unreadable(receipts), results, trace)
-    finished = Finished(
-        kind=trace.kind,
-        run_id=trace.run_id,
-        recipe=trace.recipe,
-        model=model_info(task.recipe, task.sidecar),
-        receipts=tuple(receipts),
-        checks=_judge(store, task.job, receipts, trace.run_id),
-        replaces=replaces,
-    )
+    finished = _finished(store, task, receipts, trace)
 
     def build(base: Live) -> Draft | None:
         require_not_paused(base, task.job)
@@ -77,6 +67,20 @@ def judge_and_publish(
     return _with_what_is_left(outcome, read_live(store).ledger, task)
 
 
+def _finished(store: Store, task: Task, receipts: Sequence[Receipt], trace: Trace) -> Finished:
+    """What may be published. Raises `Held`."""
+    assert trace.run_id is not None, "the slices were predicted under it"
+    return Finished(
+        kind=trace.kind,
+        run_id=trace.run_id,
+        recipe=task.recipe.digest(),
+        model=model_info(task.recipe, task.sidecar),
+        receipts=tuple(receipts),
+        checks=_judge(store, task.job, receipts, trace.run_id),
+        replaces=task.job.settings.output.mode == "replace",
+    )
+
+
 def _with_what_is_left(outcome: Outcome, ledger: Ledger, task: Task) -> Outcome:
     """A slice is dropped whole if another run took any of it in: the rest of it is still open."""
     bad = {unread.path for unread in outcome.unreadable}
@@ -89,7 +93,7 @@ def _with_what_is_left(outcome: Outcome, ledger: Ledger, task: Task) -> Outcome:
     return dataclasses.replace(
         outcome,
         exit_code=outcome.exit_code or TryAgain.exit_code,
-        message=f"{outcome.message}; {left:,} inputs are left to the next run",
+        message=f"{outcome.message}; inputs left to the next run: {left:,}",
     )
 
 

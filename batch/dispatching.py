@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from batch import layout
 from batch.engine import WorkerDied, run_apart, run_slices
 from batch.lock import keep_suspects, read_suspects
 from batch.logs import log
 from batch.manifest import encode
 from batch.pending import read_receipt
+from batch.plans import list_plans
 from batch.slices import InputResult, PlanAgain, Receipt, Slice
 from batch.store.base import Exists, Store
 from batch.worker import Assignment
@@ -41,7 +41,7 @@ def predict_slices(
             begun = [piece for piece in death.begun if piece.receipt in left]
             if not begun:
                 raise
-            done = {entry.path for entry in store.list(layout.PENDING).entries}
+            done = list_plans(store).entries
             suspects = [piece for piece in begun if piece.receipt not in done]
             for piece in begun:
                 if piece.receipt in done:

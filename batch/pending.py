@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,10 +10,11 @@ from batch import layout
 from batch.errors import BadData, BatchError, Damaged
 from batch.ledger import Ledger
 from batch.logs import log
-from batch.manifest import PartFile, encode
+from batch.manifest import PartFile
 from batch.planning import pack
-from batch.slices import DroppedNote, Plan, PlanAgain, PlannedInput, Receipt, Slice
-from batch.store.base import Exists, Missing, Store
+from batch.plans import Plans, give_up, list_plans, read_plan
+from batch.slices import Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.store.base import Missing, Store
 from batch.store.documents import read_document
 
 _A_DAY = timedelta(days=1)
@@ -58,17 +58,18 @@ def read_pending(
 
     A plan that was published is dead, and so is one that was given up.
     """
-    names = {entry.path for entry in store.list(layout.PENDING).entries}
+    plans = list_plans(store)
     published = ledger.run_ids()
     found = []
-    for path in sorted((name for name in names if name.endswith("/" + layout.PLAN)), reverse=True):
+    for run_id in reversed(plans.run_ids):
+        if run_id in published or plans.is_given_up(run_id):
+            continue
         try:
-            plan = read_document(store, path, Plan)
+            plan = read_plan(store, run_id)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
-        dead = plan.run_id in published or layout.dropped_path(plan.run_id) in names
-        if not dead and (plan.kind, plan.job, plan.recipe) == (kind, job, recipe):
-            found.append(_with_receipts(store, plan, names))
+        if (plan.kind, plan.job, plan.recipe) == (kind, job, recipe):
+            found.append(_with_receipts(store, plan, plans.entries))
     return found
 
 
@@ -133,10 +134,9 @@ def require_plan(store: Store, run_id: str, receipts: Iterable[Receipt] = ()) ->
 
     Raises `PlanAgain` when it, or one of these receipts, was cleared or given up meanwhile.
     """
-    names = {entry.path for entry in store.list(layout.PENDING).entries}
+    plans = list_plans(store)
     needed = {layout.plan_path(run_id), *(receipt.slice.receipt for receipt in receipts)}
-    gone = sorted(needed - names)
-    if gone or layout.dropped_path(run_id) in names:
+    if needed - plans.entries.keys() or plans.is_given_up(run_id):
         raise PlanAgain(f"run {run_id}: it was finished or given up elsewhere")
 
 
@@ -168,36 +168,31 @@ def clear(store: Store, *, kind: str, run_id: str, before: datetime) -> None:
     is only logged: plans that were published are dead, removed or not.
     """
     try:
-        listing = store.list(layout.PENDING)
-        names = {entry.path for entry in listing.entries}
-        for entry in [entry for entry in listing.entries if entry.path.endswith("/" + layout.PLAN)]:
-            if layout.dropped_path(entry.path.split("/")[1]) in names:
+        plans = list_plans(store)
+        for planned in plans.run_ids:
+            if plans.is_given_up(planned):
                 continue
-            plan = read_document(store, entry.path, Plan)
+            plan = read_plan(store, planned)
             if plan.kind == kind and (plan.run_id == run_id or plan.created_at <= before):
-                note = DroppedNote(by=f"run {run_id}", at=before)
-                is_old = listing.now - entry.modified > _A_DAY
-                _give_up(store, entry.path, names, note=note if is_old else None)
+                _clear(store, plans, planned, by=f"run {run_id}", at=before)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)
 
 
-def _give_up(
-    store: Store, plan_path: str, names: Collection[str], *, note: DroppedNote | None
-) -> None:
-    """Remove a plan and what lies beside it; with a note, the plan stays as one given up.
+def _clear(store: Store, plans: Plans, run_id: str, *, by: str, at: datetime) -> None:
+    """Remove a plan and what lies beside it; an old plan stays, as one given up.
 
     Another run may have looked at the plan just before, and commit just after. What a young plan
     stands for is too young to be pruned meanwhile; an old one has to stay until its note is old.
     """
-    folder = plan_path.removesuffix(layout.PLAN)
+    plan_path = layout.plan_path(run_id)
     # The plan first: a plan whose receipts are gone would be predicted again for nothing.
-    if note is None:
-        store.delete(plan_path)
+    if plans.age(plan_path) > _A_DAY:
+        give_up(store, run_id, by=by, at=at)
     else:
-        with suppress(Exists):
-            store.create(folder + layout.DROPPED, encode(note))
-    for name in names:
+        store.delete(plan_path)
+    folder = plan_path.removesuffix(layout.PLAN)
+    for name in plans.entries:
         if name.startswith(folder) and name != plan_path:
             store.delete(name)
 

@@ -17,6 +17,7 @@ from batch.job import Job
 from batch.jobfile import load_job
 from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable
 from batch.newest import newest_manifest, read_live
+from batch.plans import list_plans
 from batch.record import Heartbeat, RunRecord
 from batch.store import open_store
 from batch.store.base import Missing, Store
@@ -211,16 +212,13 @@ def _outdated(live: Live) -> int:
 def pending_runs(store: Store) -> Iterator[str]:
     """Runs that wrote a plan and did not publish: interrupted, held, or under way."""
     try:
-        names = {entry.path for entry in store.list(layout.PENDING).entries}
-        published = read_live(store).ledger.run_ids() if names else set[str]()
+        plans = list_plans(store)
+        published = read_live(store).ledger.run_ids() if plans.entries else set[str]()
     except BatchError:
         return
-    for path in sorted(name for name in names if name.endswith("/" + layout.PLAN)):
-        run_id = path.split("/")[1]
-        if run_id in published or layout.dropped_path(run_id) in names:
-            continue
-        held = layout.held_path(run_id) in names
-        yield f"{run_id} ({'held' if held else 'interrupted or under way'})"
+    for run_id in plans.run_ids:
+        if run_id not in published and not plans.is_given_up(run_id):
+            yield f"{run_id} ({'held' if plans.is_held(run_id) else 'interrupted or under way'})"
 
 
 def _heartbeat(store: Store) -> Heartbeat | None:

@@ -23,7 +23,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"client"},
     ],
     "stages": [
-        {"planning", "pending"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows"}, {"engine"},
+        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows"}, {"engine"},
         {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
@@ -31,7 +31,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "values": [
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
-         "digest"},
+         "digest", "wording"},
     ],
     "ground": [{"errors", "logs"}],
 }  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from batch.cli.output import as_count
 from batch.errors import Damaged
+from batch.wording import listed
 
 if TYPE_CHECKING:
     from batch.manifest import Manifest
@@ -93,7 +94,7 @@ def _print_health(health: Health) -> None:
 
 def _print_findings(findings: Sequence[Finding], prefix: str = "") -> None:
     for found in findings[:_SHOWN]:
-        needed = f"; needed by version {_shortened(found.versions, _VERSIONS_SHOWN)}"
+        needed = f"; needed by version {listed(found.versions, _VERSIONS_SHOWN)}"
         hint = f"; next: {found.hint}" if found.hint else ""
         click.echo(f"{prefix}{found.path}: {found.what}{needed if found.versions else ''}{hint}")
     if len(findings) > _SHOWN:
@@ -110,13 +111,9 @@ def _print_repair(name: str, mending: Mending, manifest: Manifest | None) -> Non
     if mending.leaving:
         open_again = (
             f"; {as_count(len(mending.leaving), 'input')} left, to be predicted anew: "
-            f"{_shortened(sorted(mending.leaving), _NAMES_SHOWN)}"
+            f"{listed(sorted(mending.leaving), _NAMES_SHOWN)}"
         )
     click.echo(
         f"{name}: published version {manifest.version}: without "
         f"{as_count(len(mending.damage.files), 'damaged file')}{open_again}"
     )
-
-
-def _shortened(items: Collection[object], count: int) -> str:
-    return ", ".join(map(str, [*items][:count])) + (", …" if len(items) > count else "")

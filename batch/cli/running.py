@@ -10,6 +10,7 @@ import click
 
 from batch.cli.output import as_bytes, as_count
 from batch.errors import BadData
+from batch.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,5 +239,4 @@ def _listed(names: Sequence[str], noun: str) -> str:
     """`3 inputs: a, b, c`, and no more than a few of them; "" for none."""
     if not names:
         return ""
-    more = ", …" if len(names) > _SHOWN // 2 else ""
-    return f"{as_count(len(names), noun)}: {', '.join(names[: _SHOWN // 2])}{more}"
+    return f"{as_count(len(names), noun)}: {listed(names, _SHOWN // 2)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.output import as_bytes, as_count
+from batch.wording import listed
 
 if TYPE_CHECKING:
     from batch.job import Job
@@ -128,10 +129,9 @@ def _open(job: str) -> tuple[Job, Store]:
 def _print_way_back(job: Job, way: WayBack) -> None:
     click.echo(f"{job.name}: version {way.live.version} gives way to version {way.target.version}")
     if way.reopened:
-        names = ", ".join(way.reopened[:_SHOWN]) + (", …" if len(way.reopened) > _SHOWN else "")
         click.echo(
             f"  {as_count(len(way.reopened), 'input')} taken in since will be predicted again after "
-            f"unpause: {names}"
+            f"unpause: {listed(way.reopened, _SHOWN)}"
         )
 
 

@@ -20,6 +20,7 @@ from batch.newest import read_segment
 from batch.parts import REJECT_SCHEMA, columns_of
 from batch.store.base import Store
 from batch.upkeep.damage import Finding, examine
+from batch.wording import listed
 
 _SHOWN = 3
 
@@ -279,5 +280,4 @@ def _named(entry: LedgerEntry) -> set[str]:
 
 
 def _listed(names: Iterable[str]) -> str:
-    found = sorted(names, key=str)
-    return ", ".join(found[:_SHOWN]) + (", …" if len(found) > _SHOWN else "")
+    return listed(sorted(names, key=str), _SHOWN)

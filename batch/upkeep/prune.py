@@ -15,10 +15,10 @@ from pathlib import PurePosixPath
 from batch import layout
 from batch.manifest import Manifest
 from batch.newest import newest_manifest, read_manifest, read_pointer
+from batch.plans import list_plans, read_plan
 from batch.publishing import move_pointer
 from batch.slices import Plan
 from batch.store.base import Entry, Missing, Store
-from batch.store.documents import read_document
 
 #: What a run at work has just written is named by nothing yet; no run takes that long.
 SAFE_AGE = timedelta(days=7)
@@ -133,19 +133,14 @@ def _plans(store: Store) -> list[Plan]:
 
     Also one just given up: a run may have looked at it before, and be about to commit.
     """
-    listing = store.list(layout.PENDING)
-    forgotten = {
-        layout.plan_path(entry.path.split("/")[1])
-        for entry in listing.entries
-        if entry.path.endswith("/" + layout.DROPPED) and listing.now - entry.modified > SAFE_AGE
-    }
-    found = []
-    for path in [entry.path for entry in listing.entries]:
-        if path.endswith("/" + layout.PLAN) and path not in forgotten:
-            try:
-                found.append(read_document(store, path, Plan))
-            except Missing:
-                continue  # It was published meanwhile: the manifests, read next, name its parts.
+    plans, found = list_plans(store), list[Plan]()
+    for run_id in plans.run_ids:
+        if plans.age(layout.dropped_path(run_id)) > SAFE_AGE:
+            continue
+        try:
+            found.append(read_plan(store, run_id))
+        except Missing:
+            continue  # It was published meanwhile: the manifests, read next, name its parts.
     return found
 
 

@@ -15,15 +15,17 @@ from batch.job import Job
 from batch.ledger import Ledger, encode_segment
 from batch.manifest import Manifest, encode
 from batch.newest import newest_manifest
+from batch.plans import give_up, list_plans, read_plan
 from batch.publishing import move_pointer, operator, publish, require_same_output
 from batch.rewriting import without_inputs
-from batch.slices import DroppedNote, Plan, Receipt
+from batch.slices import Receipt
 from batch.store.base import Exists, Missing, Store
 from batch.store.documents import read_document
 from batch.upkeep.contents import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects
 from batch.upkeep.verify import inspect
 from batch.version import Draft, Live, like
+from batch.wording import listed
 
 _SHOWN = 5
 
@@ -139,7 +141,7 @@ def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
 
 
 def _listed(paths: Collection[str]) -> str:
-    names = ", ".join(sorted(paths)[:_SHOWN]) + (", …" if len(paths) > _SHOWN else "")
+    names = listed(sorted(paths), _SHOWN)
     return f"{len(paths):,} input{'' if len(paths) == 1 else 's'}" + (f": {names}" if names else "")
 
 
@@ -171,14 +173,11 @@ def _give_up_plans(store: Store, gone: Collection[str], *, now: datetime) -> Non
     A published plan that was never cleared is dead because its run is in the ledger. Without its
     entries it would come to life, and bring the damaged file back.
     """
-    names = {entry.path for entry in store.list(layout.PENDING).entries}
-    for path in sorted(name for name in names if name.endswith("/" + layout.PLAN)):
+    for run_id in list_plans(store).run_ids:
         with suppress(Missing, Damaged):  # No run can continue it either.
-            plan = read_document(store, path, Plan)
+            plan = read_plan(store, run_id)
             if any(_names(store, piece.receipt, gone) for piece in plan.slices):
-                note = DroppedNote(by=operator(), at=now)
-                with suppress(Exists):
-                    store.create(layout.dropped_path(plan.run_id), encode(note))
+                give_up(store, run_id, by=operator(), at=now)
 
 
 def _names(store: Store, receipt_path: str, files: Collection[str]) -> bool:
