@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "a plan that is given up is forgotten at once",
         "batch/upkeep/prune.py",
-        "and listing.now - entry.modified > SAFE_AGE\n    }",
-        "\n    }",
+        "if plans.age(layout.dropped_path(run_id)) > SAFE_AGE:",
+        "if plans.is_given_up(run_id):",
         "tests/test_given_up_in_flight.py",
     ),
     Mutant(
@@ -156,12 +156,13 @@ MUTANTS = (
     ),
     Mutant(
         "a plan that was given up is continued", PENDING,
-        "dead = plan.run_id in published or layout.dropped_path(plan.run_id) in names",
-        "dead = plan.run_id in published", "tests/test_pending.py tests/test_upkeep.py",
+        "if run_id in published or plans.is_given_up(run_id):\n            continue\n        try:",
+        "if run_id in published:\n            continue\n        try:",
+        "tests/test_pending.py tests/test_upkeep.py",
     ),
     Mutant(
         "a run publishes though its plan is gone", PENDING,
-        "    if gone or layout.dropped_path(run_id) in names:", "    if False:",
+        "    if needed - plans.entries.keys() or plans.is_given_up(run_id):", "    if False:",
         "tests/test_pending.py",
     ),
     Mutant(

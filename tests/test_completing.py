@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from batch import planning
 from batch.logs import utc_now
@@ -13,6 +12,9 @@ from batch.store import open_store
 from tests.bench import process
 from tests.jobs import JobFolder
 from tests.test_publishing import Wrapped
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_a_lost_race_leaves_open_is_said(
