@@ -9,7 +9,7 @@ from batch.errors import BatchError, DoesNotFit, NoInput
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.planning import Survey, survey
-from batch.store import open_store
+from batch.store import open_output, open_store
 from batch.store.base import Entry, Listing, Missing, Store
 
 
@@ -23,11 +23,13 @@ def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
         job,
         _without_output(job, store.list()),
         ledger,
-        ends_whole=lambda entry: _ends_whole(store, entry),
+        ends_whole=None if store.is_remote else lambda entry: _ends_whole(store, entry),
         again=again,
     )
-    if not found.present and not (len(ledger) and Path(store.url).is_dir()):
-        raise NoInput(f"{job.pattern.path}: nothing matches{_nearest(job)}", _unmatched_hint(found))
+    is_there = store.is_remote or Path(store.url).is_dir()
+    if not found.present and not (len(ledger) and is_there):
+        nearest = "" if store.is_remote else _nearest(job)
+        raise NoInput(f"{job.pattern.path}: nothing matches{nearest}", _unmatched_hint(found))
     return found
 
 
@@ -36,16 +38,25 @@ def _without_output(job: Job, listing: Listing) -> Listing:
 
     Raises `DoesNotFit` when the two are one folder.
     """
-    own = os.path.relpath(open_store(job.output_url).url, open_store(job.pattern.base).url)
+    own = _relative(open_output(job).url, open_store(job.pattern.base).url)
     if own == ".":
         raise DoesNotFit(
             f"{job.file}: input and output are one folder: {job.output_url}",
             "set output.path to a folder of its own",
         )
-    if own.startswith(".."):
+    if own is None:
         return listing
     kept = tuple(entry for entry in listing.entries if not entry.path.startswith(f"{own}/"))
     return Listing(kept, listing.now)
+
+
+def _relative(url: str, base: str) -> str | None:
+    """The way from a folder to one that lies in it, None to any other."""
+    if "://" in url or "://" in base:
+        below = f"{url}/".startswith(f"{base}/")
+        return (url[len(base) + 1 :] or ".") if below else None
+    found = os.path.relpath(url, base)
+    return None if found.startswith("..") else found
 
 
 def _ends_whole(store: Store, entry: Entry) -> bool:

@@ -213,6 +213,8 @@ class OutputSection(_Section):
     fresh_for: Duration | None = None
     window: Duration | None = None
     retain: Duration = timedelta(days=30)
+    kms_key: str | None = None
+    storage_class: str | None = None
 
     @field_validator("window")
     @classmethod
@@ -280,8 +282,8 @@ class Job:
         return InputPattern(self._locate(self.settings.input.path))
 
     @property
-    def model_path(self) -> Path:
-        return Path(self._locate(self.settings.model.path))
+    def model_url(self) -> str:
+        return self._locate(self.settings.model.path)
 
     @property
     def output_url(self) -> str:

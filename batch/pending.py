@@ -223,7 +223,6 @@ def _with_receipts(store: Store, plan: Plan, names: Collection[str]) -> PendingP
 
 
 def _require_there(store: Store, file: PartFile) -> None:
-    with store.fetch(file.path) as local:
-        found = local.stat().st_size
+    found = store.stat(file.path).size
     if found != file.bytes:
         raise Damaged(f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}")

@@ -52,13 +52,13 @@ def survey(
     listing: Listing,
     ledger: Ledger,
     *,
-    ends_whole: Callable[[Entry], bool],
+    ends_whole: Callable[[Entry], bool] | None,
     again: bool = False,
 ) -> Survey:
     """Sort the listing by what a run has to do with each name.
 
     An input is new or changed by its token alone, never by a time. `ends_whole` tells whether a
-    plain CSV file ends with a newline. With `again`, everything is predicted again.
+    plain CSV file ends with a newline; None: inputs appear whole, so none has to wait. With `again`, everything is predicted again.
     """
     matched, unmatched = _match(job, listing.entries)
     matched = _taken(job, matched)
@@ -70,7 +70,7 @@ def survey(
         if window and entry.path not in ledger and _as_of(job, entry) < listing.now - window:
             too_old.append(entry.path)
             continue
-        reason = _why_wait(job.settings.input, entry, listing.now, ends_whole)
+        reason = ends_whole and _why_wait(job.settings.input, entry, listing.now, ends_whole)
         if reason:
             waiting.append(Waiting(entry.path, reason))
         else:

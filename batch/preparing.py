@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from batch.chunk import Unreadable
 from batch.columns import InputColumn
@@ -23,10 +24,10 @@ from batch.version import Live
 
 
 def recipe_of(
-    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput]
+    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput], *, model: Path
 ) -> tuple[Recipe, Sidecar | None]:
     """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`."""
-    sha256, sidecar = read_model_file(job.model_path, pin=job.settings.model.sha256)
+    sha256, sidecar = read_model_file(model, pin=job.settings.model.sha256, source=job.model_url)
     return compose(job, sha256, sidecar, _pinned_columns(job, store, live, todo)), sidecar
 
 

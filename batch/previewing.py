@@ -9,13 +9,14 @@ from batch.errors import BatchError, StoreDown
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.lock import require_not_older
+from batch.modelfile import model_file
 from batch.newest import read_live
 from batch.pending import adopt, read_pending
 from batch.planning import Survey, pack
 from batch.preparing import recipe_of, replacement
 from batch.publishing import require_same_output
 from batch.recipe import Recipe
-from batch.store import open_store
+from batch.store import open_output
 from batch.store.base import Store
 from batch.version import Live
 
@@ -38,13 +39,14 @@ class Preview:
 
 def preview(job: Job) -> Preview:
     """Plan as a run does. Raises what would stop the run while it plans."""
-    store = open_store(job.output_url)
+    store = open_output(job)
     live = read_live(store)
     require_same_output(live, job)
     found = survey_inputs(job, live.ledger)
     notes = _notes(store, live)
     try:
-        recipe = recipe_of(job, store, live, found.todo)[0]
+        with model_file(job) as model:
+            recipe = recipe_of(job, store, live, found.todo, model=model)[0]
     except BatchError as error:
         notes.append(f"a run would stop: {error.message}")
         return _without_recipe(job, live, found, notes)

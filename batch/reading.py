@@ -19,7 +19,7 @@ from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable
 from batch.newest import newest_manifest, read_live
 from batch.plans import list_plans
 from batch.record import Heartbeat, RunRecord
-from batch.store import open_store
+from batch.store import open_output, open_store
 from batch.store.base import Missing, Store
 from batch.store.documents import read_document
 from batch.version import Live
@@ -72,7 +72,7 @@ def find_target(name: str) -> Target:
     if (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir():
         return Target(open_store(name), None)
     job = load_job(name)
-    return Target(open_store(job.output_url), job)
+    return Target(open_output(job), job)
 
 
 def read_status(target: Target, *, now: datetime) -> Status:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from batch import layout
 from batch.engine import sweep_shared_memory
@@ -28,7 +29,7 @@ from batch.publishing import TRIES, move_pointer, require_not_paused, require_sa
 from batch.reporting import Outcome, Progress, Trace, leave_record
 from batch.signals import Stopped, stoppable
 from batch.slices import PlanAgain
-from batch.store import open_store
+from batch.store import open_output
 from batch.store.base import Store
 from batch.tidying import tidy
 from batch.version import Live
@@ -49,7 +50,18 @@ class Options:
     wait: timedelta = timedelta()
     progress: Progress = lambda *_: None
     clock: Callable[[], datetime] = utc_now
-    open_output: Callable[[str], Store] = open_store
+    open_output: Callable[[Job], Store] = open_output
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a run found; `model` is the model file."""
+
+    job: Job
+    live: Live
+    found: Survey
+    model: Path
+    lock: Lock
 
 
 def run(job: Job, options: Options) -> Outcome:
@@ -61,7 +73,7 @@ def run(job: Job, options: Options) -> Outcome:
     trace = Trace(job=job.name, kind="run", started_at=options.clock())
     try:
         with output_lock(job.output_url, now=trace.started_at, wait=options.wait) as lock:
-            store = options.open_output(job.output_url)
+            store = options.open_output(job)
             try:
                 with stoppable(job.settings.run.timeout):
                     _clear_up_after_the_dead(store, lock)
@@ -117,25 +129,34 @@ def _run(job: Job, store: Store, options: Options, trace: Trace, lock: Lock) -> 
     if job.settings.output.mode == "append" and not found.todo:
         return _nothing(live, found)
     # From here on there may be something to predict: what that takes is loaded only now.
+    from batch.modelfile import model_file
+
+    with model_file(job) as model:
+        return _predict(store, _Beginning(job, live, found, model, lock), options, trace)
+
+
+def _predict(store: Store, begun: _Beginning, options: Options, trace: Trace) -> Outcome:
     from batch.completing import judge_and_publish
     from batch.preparing import recipe_of, replacement
     from batch.working import Task, predict_all
 
-    recipe, sidecar = recipe_of(job, store, live, found.todo)
+    job, live, found = begun.job, begun.live, begun.found
+    recipe, sidecar = recipe_of(job, store, live, found.todo, model=begun.model)
     if job.settings.output.mode == "replace":
         found = replacement(job, live, found, recipe)
         if not found.todo:
             return _nothing(live, found)
     task = Task(
         job,
+        begun.model,
         recipe,
         sidecar,
         found.todo,
         live.ledger,
         options.open_output,
         suspects=read_suspects(store.url),
-        left_behind=lock.left_behind,
-        note=lock.note,
+        left_behind=begun.lock.left_behind,
+        note=begun.lock.note,
     )
     receipts = predict_all(store, task, trace, clock=options.clock, progress=options.progress)
     results = [result for receipt in receipts for result in receipt.results]

@@ -49,6 +49,8 @@ _DESCRIPTIONS = {
     "output.fresh_for": "Predictions older than this are stale.",
     "output.window": "Parts that are older than this leave the live version.",
     "output.retain": "How long the files of a version that was replaced are kept.",
+    "output.kms_key": "On S3: the KMS key that encrypts what is written.",
+    "output.storage_class": "On S3: the storage class of predictions, rejects and models.",
     "run.chunk_rows": "Rows in memory at once.",
     "run.workers": 'Processes; "auto" decides by the work and the cores.',
     "run.timeout": "A run that takes longer is stopped, and continued by the next.",

@@ -53,30 +53,33 @@ def sidecar_path(model_path: Path) -> Path:
     return model_path.with_name(model_path.name + ".json")
 
 
-def read_model_file(model_path: Path, *, pin: str | None = None) -> tuple[str, Sidecar | None]:
+def read_model_file(
+    model_path: Path, *, pin: str | None = None, source: str = ""
+) -> tuple[str, Sidecar | None]:
     """The sha256 of a model file, and its sidecar if it has one.
 
-    Raises `TryAgain` while model and sidecar are being
-    replaced, `DoesNotFit` where there is no model, and when they disagree for longer than
-    that or with the pin.
+    `source` is where the file comes from, for messages. Raises `TryAgain` while model and sidecar
+    are being replaced, `DoesNotFit` where there is no model, and when they disagree for longer
+    than that or with the pin.
     """
+    source = source or str(model_path)
     try:
         with reading(model_path):
             sha256 = hash_file(model_path)
     except FileNotFoundError:
         raise DoesNotFit(
-            f"{model_path}: no such model", "train it and save it there with batch.model.save_model"
+            f"{source}: no such model", "train it and save it there with batch.model.save_model"
         ) from None
     try:
         sidecar = _read_sidecar(sidecar_path(model_path))
     except Damaged as error:  # Half of it is there.
         raise _disagreement(model_path, error.message) from None
     if sidecar and sidecar.sha256 != sha256:
-        found = f"{model_path}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
+        found = f"{source}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
         raise _disagreement(model_path, found)
     if pin and pin != sha256:
         raise DoesNotFit(
-            f"{model_path}: found sha256 {sha256}, the job file pins {pin}",
+            f"{source}: found sha256 {sha256}, the job file pins {pin}",
             "put the pinned model back, or change model.sha256 in the job file",
         )
     return sha256, sidecar

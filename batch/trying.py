@@ -18,6 +18,7 @@ from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.logs import utc_now
+from batch.modelfile import model_file
 from batch.newest import read_live
 from batch.preparing import recipe_of
 from batch.publishing import require_same_output
@@ -25,7 +26,7 @@ from batch.recipe import Recipe
 from batch.reporting import Trace
 from batch.sidecar import Sidecar
 from batch.slices import PlannedInput
-from batch.store import open_store
+from batch.store import open_output, open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -129,18 +130,19 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     from batch.model.loading import load_scorer
     from batch.worker import columns_to_read
 
-    output = open_store(job.output_url)
+    output = open_output(job)
     live = read_live(output)
     require_same_output(live, job)
     todo = (source.planned,) if source else ()
-    recipe, sidecar = recipe_of(source.job if source else job, output, live, todo)
-    scorer = load_scorer(
-        job.model_path,
-        recipe,
-        sidecar,
-        code_folder=job.folder,
-        allow_version_mismatch=job.settings.model.allow_version_mismatch,
-    )
+    with model_file(job) as model:
+        recipe, sidecar = recipe_of(source.job if source else job, output, live, todo, model=model)
+        scorer = load_scorer(
+            model,
+            recipe,
+            sidecar,
+            code_folder=job.folder,
+            allow_version_mismatch=job.settings.model.allow_version_mismatch,
+        )
     return LoadedModel(recipe, sidecar, scorer, columns_to_read(job, recipe, scorer))
 
 

@@ -15,7 +15,7 @@ from batch.pending import read_receipt
 from batch.recipe import Recipe
 from batch.sidecar import Sidecar
 from batch.slices import Receipt, Slice
-from batch.store import open_store
+from batch.store import open_output, open_store
 from batch.store.base import Exists, Store
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Assignment:
     sidecar: Sidecar | None
     run_id: str
     workers: int
-    open_output: Callable[[str], Store] = open_store
+    open_output: Callable[[Job], Store] = open_output
     tell: Callable[[int], None] | None = None
     attempt: str = field(default_factory=layout.new_commit_id)
 
@@ -71,7 +71,7 @@ def _make_tools(assignment: Assignment) -> Tools:
     from batch.predicting import Tools
 
     job, recipe = assignment.job, assignment.recipe
-    output = assignment.open_output(job.output_url)
+    output = assignment.open_output(job)
     # First, and for good: hooks may import their own modules late.
     sys.path.insert(0, str(job.folder))
     scorer = load_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from batch import layout
 from batch.dispatching import predict_slices
@@ -23,18 +24,19 @@ from batch.worker import Assignment, tools_of
 
 @dataclass(frozen=True)
 class Task:
-    """What one run has to predict, and by what.
+    """What one run has to predict, and by what; `model` is the model file.
 
     `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
     ended a process before. `note` tells the next run what this process is predicting.
     """
 
     job: Job
+    model: Path
     recipe: Recipe
     sidecar: Sidecar | None
     todo: tuple[PlannedInput, ...]
     ledger: Ledger
-    open_output: Callable[[str], Store]
+    open_output: Callable[[Job], Store]
     suspects: frozenset[str] = frozenset()
     left_behind: frozenset[str] = frozenset()
     note: Callable[[Iterable[str]], None] = lambda _: None
@@ -118,9 +120,7 @@ def _ready(
 
     assert trace.run_id is not None, "the caller has set it"
     with trace.timed("load model"):
-        publish_model(
-            store, task.job.model_path, task.recipe, task.sidecar, code_folder=task.job.folder
-        )
+        publish_model(store, task.model, task.recipe, task.sidecar, code_folder=task.job.folder)
         assignment = Assignment(
             task.job,
             task.recipe,

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch import worker
+from batch.job import Job
 from batch.model import loading
-from batch.store import open_store
+from batch.store import open_output
 from batch.store.base import Store
 from tests.faulty import Around, Crash, Operation, opening
 from tests.jobs import JobFolder
@@ -24,7 +25,7 @@ from tests.watching import Judged, Taken, Watcher, digest_of, known, learn, name
 if TYPE_CHECKING:
     import pytest
 
-OpenOutput = Callable[[str], Store]
+OpenOutput = Callable[[Job], Store]
 
 
 class Folder(JobFolder):
@@ -167,7 +168,7 @@ class Round:
         assert self.watcher.damaged not in {path for path, _ in named_by(judged.manifest)}
         assert not list((self.job.output / ".tmp").iterdir())
         with process(self.job.folder / "one"):
-            assert self.job.run(open_output=open_store).name == "nothing to do"
+            assert self.job.run(open_output=open_output).name == "nothing to do"
         assert self.watcher.look() is judged
 
     @contextmanager

@@ -51,7 +51,7 @@ def act(command: Callable[[Store, Job], object]) -> Callable[[Folder, OpenOutput
     def call(job: Folder, open_output: OpenOutput) -> int:
         found = load_job(str(job.folder))
         try:
-            command(open_output(found.output_url), found)
+            command(open_output(found), found)
         except BatchError as error:
             return error.exit_code
         return 0
@@ -124,7 +124,7 @@ def beaten(clock: Callable[[], datetime]) -> Command:
                 beat(to_beat.pop())
             yield
 
-        return job.run(open_output=lambda url: Watched(open_output(url), around)).exit_code
+        return job.run(open_output=lambda job: Watched(open_output(job), around)).exit_code
 
     def claim(judged: Judged | None, present: Taken) -> None:
         assert judged

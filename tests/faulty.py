@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Literal
 
 from batch.errors import StoreDown
-from batch.store import open_store
-from batch.store.base import Blob, Changed, Exists, Listing, Store
+from batch.job import Job
+from batch.store import open_output
+from batch.store.base import Blob, Changed, Entry, Exists, Listing, Store
 from batch.store.writers import this_host
 
 #: What changes an object; a torn write needs bytes that arrive one after the other.
 EFFECTS = frozenset({"create", "uploaded", "replace", "delete"})
 WRITES = EFFECTS - {"delete"}
-EVERYTHING = EFFECTS | {"list", "read", "fetch", "upload", "settle", "sweep"}
+EVERYTHING = EFFECTS | {"list", "stat", "read", "fetch", "upload", "settle", "sweep"}
 
 #: No process of Linux has a number above 2**22.
 NOBODY = 2**22 + 1
@@ -70,16 +71,16 @@ class Operation:
 Around = Callable[[Operation], AbstractContextManager[None]]
 
 
-def opening(*arounds: Around) -> Callable[[str], Store]:
+def opening(*arounds: Around) -> Callable[[Job], Store]:
     """What a run opens its output by: each operation happens inside all of these, last outermost."""
 
-    def open_output(url: str) -> Store:
-        store = open_store(url)
+    def opened(job: Job) -> Store:
+        store = open_output(job)
         for around in arounds:
             store = Watched(store, around)
         return store
 
-    return open_output
+    return opened
 
 
 class Watched:
@@ -93,9 +94,18 @@ class Watched:
         """The place underneath."""
         return self._store.url
 
+    @property
+    def is_remote(self) -> bool:
+        """As underneath."""
+        return self._store.is_remote
+
     def list(self, prefix: str = "") -> Listing:
         with self._at("list", prefix):
             return self._store.list(prefix)
+
+    def stat(self, path: str) -> Entry:
+        with self._at("stat", path):
+            return self._store.stat(path)
 
     def read(self, path: str, *, unless: str | None = None) -> Blob | None:
         with self._at("read", path):

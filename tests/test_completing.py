@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch import planning
 from batch.logs import utc_now
-from batch.store import open_store
+from batch.store import open_output
 from tests.bench import process
 from tests.jobs import JobFolder
 from tests.test_publishing import Wrapped
@@ -38,7 +38,7 @@ def test_what_a_lost_race_leaves_open_is_said(
             assert (other.version, other.exit_code) == (1, 0)
             job.configure()
 
-    outcome = job.run(open_output=lambda url: Wrapped(open_store(url), meet))
+    outcome = job.run(open_output=lambda found: Wrapped(open_output(found), meet))
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 2, 75)
     assert outcome.message.endswith("inputs left to the next run: 1")
     assert job.judge()["totals"]["inputs"] == 2

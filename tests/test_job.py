@@ -132,7 +132,7 @@ def test_paths_are_relative_to_the_job_file(tmp_path: Path) -> None:
     """Wherever the program is started; whole paths and URLs stay as they are."""
     job = Job(tmp_path / "churn" / "job.toml", settings(output={"path": "/var/predictions"}))
     assert job.name == "churn"
-    assert job.model_path == tmp_path / "churn" / "model.joblib"
+    assert job.model_url == str(tmp_path / "churn" / "model.joblib")
     assert job.pattern.base == f"{tmp_path}/churn/data/"
     assert job.output_url == "/var/predictions"
     remote = Job(tmp_path / "job.toml", settings(output={"path": "s3://bucket/churn"}))

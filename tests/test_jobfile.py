@@ -54,7 +54,7 @@ def test_a_job_is_named_by_file_folder_or_name(
     monkeypatch.chdir(tmp_path)
     job = load_job(name)
     assert job.name == "churn"
-    assert job.model_path == tmp_path / "jobs" / "churn" / "model.joblib"
+    assert job.model_url == str(tmp_path / "jobs" / "churn" / "model.joblib")
 
 
 def test_a_job_that_is_not_there_suggests_another(
@@ -150,7 +150,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("input", "columns.'a b' = {type = 'string', nulable = true}", "input.columns.\"a b\".nulable: unknown key; did you mean 'nullable'?"),
         ("input", "columns.x = {type = 'timestamp', timezone = 'Berlin'}", "input.columns.x.timezone: there is no time zone 'Berlin'"),
         ("output", "passthrough = 'origin'", 'output.passthrough: found \'origin\', expected a list such as ["origin"]'),
-        ("output", "colour = 'red'", "output.colour: unknown key; known here: path, mode, passthrough, fresh_for, window, retain"),
+        ("output", "colour = 'red'", "output.colour: unknown key; known here: path, mode, passthrough, fresh_for, window, retain, kms_key, storage_class"),
     ],
 )  # fmt: skip
 def test_a_mistake_says_what_was_found_expected_and_meant(

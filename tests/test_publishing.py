@@ -19,7 +19,7 @@ from batch.manifest import Column, Counts, ModelInfo
 from batch.newest import newest_manifest, read_live, read_manifest
 from batch.publishing import move_pointer, publish
 from batch.store import open_store
-from batch.store.base import Blob, Listing, Store
+from batch.store.base import Blob, Entry, Listing, Store
 from batch.upkeep.prune import prune
 from batch.version import Draft, Live, union_columns
 from tests.jobs import JobFolder
@@ -69,9 +69,18 @@ class Wrapped:
         """The place underneath."""
         return self._store.url
 
+    @property
+    def is_remote(self) -> bool:
+        """As underneath."""
+        return self._store.is_remote
+
     def list(self, prefix: str = "") -> Listing:
         self._before("list", prefix)
         return self._store.list(prefix)
+
+    def stat(self, path: str) -> Entry:
+        self._before("stat", path)
+        return self._store.stat(path)
 
     def read(self, path: str, *, unless: str | None = None) -> Blob | None:
         self._before("read", path)

@@ -37,7 +37,7 @@ TRAINING = pd.DataFrame({
 def recipe_of(job: JobFolder, *, sidecar: bool = True, **pinned: InputColumn) -> Recipe:
     """What job file and sidecar say together."""
     loaded = load_job(str(job.folder))
-    sha256, beside = read_model_file(loaded.model_path)
+    sha256, beside = read_model_file(Path(loaded.model_url))
     return compose(loaded, sha256, beside if sidecar else None, pinned)
 
 

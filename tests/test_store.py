@@ -200,7 +200,7 @@ def test_a_folder_that_is_deleted_meanwhile_is_made_again(store: Store, tmp_path
 
 def test_an_unknown_kind_of_url_is_refused() -> None:
     """With what there is instead."""
-    with pytest.raises(DoesNotFit, match="local folders"):
+    with pytest.raises(DoesNotFit, match="no store for gopher"):
         open_store("gopher://host/x")
 
 

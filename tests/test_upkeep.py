@@ -18,7 +18,7 @@ from batch.errors import Damaged, Held, NoInput
 from batch.jobfile import load_job
 from batch.logs import utc_now
 from batch.manifest import Manifest
-from batch.store import open_store
+from batch.store import open_output, open_store
 from batch.upkeep.discard import discard
 from batch.upkeep.prune import Garbage, prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
@@ -173,7 +173,7 @@ def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFold
             back(three)
 
     three.add("4.csv", [("e", 1, 1)])
-    outcome = three.run(open_output=lambda url: Wrapped(open_store(url), roll))
+    outcome = three.run(open_output=lambda found: Wrapped(open_output(found), roll))
     assert outcome.exit_code == 3
     assert oracle.judge(three.output)["version"] == 4
     go_on(three)

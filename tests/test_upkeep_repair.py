@@ -412,7 +412,7 @@ class KeepsPlans(LocalStore):
 def test_a_plan_that_was_published_does_not_bring_the_damage_back(job: JobFolder) -> None:
     """Its receipts name the damaged file, whose size is right."""
     job.add("1.csv", [("a", 1, 2)])
-    job.run(open_output=KeepsPlans)
+    job.run(open_output=lambda found: KeepsPlans(found.output_url))
     assert list((job.output / "pending").rglob("plan.json"))
     damaged.flipped("files")(job.output)
     assert mend(job) is not None

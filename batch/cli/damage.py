@@ -66,12 +66,12 @@ def repair(job: str, yes: bool) -> None:
     """
     from batch.jobfile import load_job
     from batch.logs import utc_now
-    from batch.store import open_store
+    from batch.store import open_output
     from batch.upkeep.repair import look_for_damage
     from batch.upkeep.repair import repair as mend
 
     found = load_job(job)
-    store = open_store(found.output_url)
+    store = open_output(found)
     mending = look_for_damage(store, found)
     _print_findings(mending.findings)
     _print_findings(mending.notes, "note: ")

@@ -120,10 +120,10 @@ def prune(job: str, yes: bool) -> None:
 
 def _open(job: str) -> tuple[Job, Store]:
     from batch.jobfile import load_job
-    from batch.store import open_store
+    from batch.store import open_output
 
     found = load_job(job)
-    return found, open_store(found.output_url)
+    return found, open_output(found)
 
 
 def _print_way_back(job: Job, way: WayBack) -> None:

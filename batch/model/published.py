@@ -141,10 +141,11 @@ class PublishedModel:
 
 def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
     try:
-        with store.fetch(info.path):
-            return
+        store.stat(info.path)
     except Missing:
         pass
+    else:
+        return
     try:
         with store.upload(info.path) as copy:
             copy.write_bytes(model_path.read_bytes())

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from batch.errors import DoesNotFit
-from batch.store.base import Store
+from batch.job import Job
+from batch.store.base import AS_IS, Placement, Store
 
-__all__ = ["open_store"]
+__all__ = ["open_output", "open_store"]
 
 
-def open_store(url: str) -> Store:
+def open_output(job: Job) -> Store:
+    """The store that a job publishes into."""
+    output = job.settings.output
+    return open_store(job.output_url, Placement(output.kms_key, output.storage_class))
+
+
+def open_store(url: str, placement: Placement = AS_IS) -> Store:
     """The store of a folder or URL.
 
     Raises `DoesNotFit` for a kind of URL that there is no adapter for.
@@ -18,6 +25,8 @@ def open_store(url: str) -> Store:
         from batch.store.local import LocalStore
 
         return LocalStore(rest or url)
-    raise DoesNotFit(
-        f"{url}: this version reads and writes local folders only", "give a path on a local disk"
-    )
+    if scheme == "s3":
+        from batch.store.s3 import S3Store
+
+        return S3Store(url, placement)
+    raise DoesNotFit(f"{url}: there is no store for {scheme}://", "give a folder, or an s3:// URL")

@@ -1,4 +1,4 @@
-"""The store port: nine verbs, which are everything that can fail underneath a run.
+"""The store port: ten verbs, which are everything that can fail underneath a run.
 
 Paths are relative to the store's URL and `/`-separated on every platform.
 """
@@ -25,6 +25,36 @@ class Exists(TryAgain):
 
 class Changed(TryAgain):
     """The object is no longer the one that was listed or read."""
+
+
+class Unknown(TryAgain):
+    """Whether it was written is not known: nothing may be undone, and nothing tried instead."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How S3 is to keep objects: encrypted by this KMS key, files in this storage class."""
+
+    kms_key: str | None = None
+    storage_class: str | None = None
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """Arguments of a put."""
+        if self.kms_key is None:
+            return {}
+        return {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Those of the put of a large file."""
+        return self.encryption | (
+            {"StorageClass": self.storage_class} if self.storage_class else {}
+        )
+
+
+#: As the bucket says.
+AS_IS = Placement()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +90,18 @@ class Store(Protocol):
     def url(self) -> str:
         """The place as the operator wrote it, absolute."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether objects appear whole, and `fetch` brings a copy that the caller may keep.
+
+        Otherwise they are files, which others may be writing to, and `fetch` gives the file.
+        """
+
     def list(self, prefix: str = "") -> Listing:
         """Every object whose path starts with the folder `prefix`; an absent folder is empty."""
+
+    def stat(self, path: str) -> Entry:
+        """What a listing would say of the object now. Raises `Missing`."""
 
     def read(self, path: str, *, unless: str | None = None) -> Blob | None:
         """The object in one piece, never a mixture of two contents.

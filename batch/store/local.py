@@ -17,8 +17,9 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batch.errors import BatchError, NotPermitted, StoreDown
-from batch.store.base import Blob, Changed, Entry, Exists, Listing, Missing
+from batch.errors import StoreDown
+from batch.store.base import Blob, Changed, Entry, Exists, Listing
+from batch.store.naming import naming
 from batch.store.writers import this_host, writer_is_dead
 
 _UNFINISHED = ".tmp"
@@ -30,6 +31,8 @@ _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 class LocalStore:
     """The store port on a folder; the folder itself is made by the first write."""
 
+    is_remote = False
+
     def __init__(self, folder: str) -> None:
         self._root = Path(folder).absolute()
 
@@ -38,13 +41,17 @@ class LocalStore:
         return str(self._root)
 
     def list(self, prefix: str = "") -> Listing:
-        with _naming(self._root / prefix):
+        with naming(self._root / prefix):
             entries = sorted(_walk(self._root / prefix, prefix), key=lambda entry: entry.path)
             return Listing(tuple(entries), _clock_of(self._root))
 
+    def stat(self, path: str) -> Entry:
+        with naming(self._root / path):
+            return _entry(path, (self._root / path).stat())
+
     def read(self, path: str, *, unless: str | None = None) -> Blob | None:
         target = self._root / path
-        with _naming(target), target.open("rb") as file:
+        with naming(target), target.open("rb") as file:
             token = _pointer_token(os.fstat(file.fileno()))
             return None if token == unless else Blob(file.read(), token)
 
@@ -52,7 +59,7 @@ class LocalStore:
     def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
         target = self._root / path
         self._require(target, token)
-        with _naming(target):
+        with naming(target):
             yield target
         # A rename or a write while it was read shows here; the caller drops what it read.
         self._require(target, token)
@@ -64,7 +71,7 @@ class LocalStore:
     @contextmanager
     def upload(self, path: str) -> Iterator[Path]:
         target = self._root / path
-        with _naming(target), self._temporary() as temporary:
+        with naming(target), self._temporary() as temporary:
             yield temporary
             _sync(temporary)
             self._link(temporary, target)
@@ -72,7 +79,7 @@ class LocalStore:
 
     def replace(self, path: str, data: bytes, *, token: str | None) -> None:
         target = self._root / path
-        with _naming(target):
+        with naming(target):
             _make_folder(target.parent)
             with _locked(target.with_name(f".{target.name}.lock")):
                 if self._pointer_token(target) != token:
@@ -85,14 +92,14 @@ class LocalStore:
 
     def delete(self, path: str) -> None:
         target = self._root / path
-        with _naming(target), suppress(FileNotFoundError):
+        with naming(target), suppress(FileNotFoundError):
             target.unlink()
         with suppress(OSError):  # Not empty, or gone: either is fine.
             target.parent.rmdir()
 
     def settle(self, paths: Iterable[str]) -> None:
         folders = {self._root, *(folder for path in paths for folder in self._folders_of(path))}
-        with _naming(self._root):
+        with naming(self._root):
             for folder in sorted(folders):  # The same order every time, for whoever traces it.
                 with suppress(FileNotFoundError):
                     _sync(folder)
@@ -108,7 +115,7 @@ class LocalStore:
 
     def sweep(self) -> None:
         folder = self._root / _UNFINISHED
-        with _naming(folder), suppress(FileNotFoundError):
+        with naming(folder), suppress(FileNotFoundError):
             for item in os.scandir(folder):
                 forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
                 if forgotten or writer_is_dead(item.name):
@@ -139,7 +146,7 @@ class LocalStore:
                 return
 
     def _require(self, target: Path, token: str | None) -> None:
-        with _naming(target):
+        with naming(target):
             found = _token(target.stat())
         if token is not None and found != token:
             raise Changed(f"{target}: changed while it was read")
@@ -179,9 +186,12 @@ def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
                 stack.append((Path(item.path), path))
                 continue
             with suppress(FileNotFoundError):
-                status = item.stat()
-                modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)
-                yield Entry(path, status.st_size, _token(status), modified)
+                yield _entry(path, item.stat())
+
+
+def _entry(path: str, status: os.stat_result) -> Entry:
+    modified = datetime.fromtimestamp(status.st_mtime_ns // 1000 / 1e6, UTC)
+    return Entry(path, status.st_size, _token(status), modified)
 
 
 def _clock_of(folder: Path) -> datetime:
@@ -243,33 +253,3 @@ def _locked(path: Path) -> Iterator[None]:
     with _SWAPPING, path.open("ab") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn the system's errors into ours, with the path and the next step."""
-    try:
-        yield
-    except BatchError:
-        raise
-    except FileNotFoundError:
-        raise Missing(f"{path}: does not exist") from None
-    except PermissionError as error:
-        raise NotPermitted(
-            f"{error.filename or path}: permission denied",
-            f"run as a user who may read and write {path.parent}",
-        ) from None
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise StoreDown(
-            f"{path}: {reason.lower()}", _NEXT_STEP.get(error.errno or 0, "")
-        ) from error
-
-
-_NEXT_STEP = {
-    errno.EXDEV: "all folders of an output must lie on one file system",
-    errno.ENOSPC: "make room on the disk and run again; the published version is untouched",
-    errno.EDQUOT: "make room in the quota and run again; the published version is untouched",
-    errno.EROFS: "the file system is mounted read-only: remount it and run again",
-    errno.EMFILE: "raise the limit of open files (ulimit -n) and run again",
-}

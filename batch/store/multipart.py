@@ -1,0 +1,97 @@
+"""Objects too large for one request: sent and brought in pieces, several at a time."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from batch.store.retrying import retrying
+from batch.store.s3errors import is_transient
+
+#: Above this, an object goes in pieces; S3 takes at most 5 GB in one request.
+THRESHOLD_BYTES = 64 << 20
+PIECE_BYTES = 16 << 20
+_MOST_PIECES = 10_000
+_THREADS = 4
+
+_Pieces = list[dict[str, Any]]
+
+
+def begin(s3: Any, name: Mapping[str, str], placement: Mapping[str, str]) -> str:
+    """The id of a new upload."""
+    answer = retrying(
+        lambda: s3.create_multipart_upload(**name, ChecksumAlgorithm="CRC32", **placement),
+        is_transient=is_transient,
+    )
+    return str(answer["UploadId"])
+
+
+def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Pieces:
+    """Send a file; what `complete` needs of each piece, in order."""
+    size = local.stat().st_size
+    piece_bytes = max(PIECE_BYTES, math.ceil(size / _MOST_PIECES))
+
+    def one(number: int) -> dict[str, Any]:
+        with local.open("rb") as file:
+            file.seek((number - 1) * piece_bytes)
+            data = file.read(piece_bytes)
+        answer = retrying(
+            lambda: s3.upload_part(
+                **name, UploadId=upload_id, PartNumber=number, Body=data, ChecksumAlgorithm="CRC32"
+            ),
+            is_transient=is_transient,
+        )
+        return {"PartNumber": number, "ETag": answer["ETag"]} | (
+            {"ChecksumCRC32": answer["ChecksumCRC32"]} if "ChecksumCRC32" in answer else {}
+        )
+
+    return _side_by_side(one, range(1, math.ceil(size / piece_bytes) + 1))
+
+
+def complete(s3: Any, name: Mapping[str, str], upload_id: str, pieces: _Pieces) -> None:
+    """Give the object its name, if that is free; one try."""
+    s3.complete_multipart_upload(
+        **name, UploadId=upload_id, MultipartUpload={"Parts": pieces}, IfNoneMatch="*"
+    )
+
+
+def abort(s3: Any, name: Mapping[str, str], upload_id: str) -> None:
+    """Drop what was sent."""
+    s3.abort_multipart_upload(**name, UploadId=upload_id)
+
+
+def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -> None:
+    """Write an object to a file; every piece is of the content that `etag` stands for."""
+    with local.open("wb") as file:
+        file.truncate(size)
+
+    def one(start: int) -> None:
+        def get() -> bytes:
+            last = min(start + PIECE_BYTES, size) - 1
+            answer = s3.get_object(**name, IfMatch=etag, Range=f"bytes={start}-{last}")
+            data: bytes = answer["Body"].read()
+            return data
+
+        data = retrying(get, is_transient=is_transient)
+        descriptor = os.open(local, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, data, start)
+        finally:
+            os.close(descriptor)
+
+    _side_by_side(one, range(0, size, PIECE_BYTES))
+
+
+def _side_by_side(one: Any, numbers: Iterable[int]) -> list[Any]:
+    """The result of each, in order; after an error the others are not begun."""
+    with ThreadPoolExecutor(_THREADS) as threads:
+        futures = [threads.submit(one, number) for number in numbers]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,270 @@
+"""S3: create by If-None-Match, replace by If-Match, read what was listed by If-Match.
+
+The only file that imports boto3. Its own retries are off: only here it is known which requests
+may have been done although no answer came. A write is never given up as "not there" on a guess:
+it is read back, and what stays unknown is said (`Unknown`), with nothing undone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from batch.errors import BatchError, DoesNotFit, StoreDown
+from batch.store import multipart
+from batch.store.base import AS_IS, Blob, Changed, Entry, Exists, Listing, Placement, Unknown
+from batch.store.retrying import retrying
+from batch.store.s3errors import (
+    Asked,
+    condition_failed,
+    is_transient,
+    may_have_arrived,
+    status_of,
+    translated,
+)
+from batch.store.spool import require_room, spooled, sweep_spool
+
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5, 30
+_CONNECTIONS = 32
+_COPY_BYTES = 1 << 20
+_NOT_MODIFIED = 304
+
+
+class S3Store:
+    """The store port on the objects below a prefix of a bucket."""
+
+    is_remote = True
+
+    def __init__(self, url: str, placement: Placement = AS_IS) -> None:
+        bucket, _, prefix = url.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise DoesNotFit(f"{url}: names no bucket", "write s3://BUCKET/PREFIX")
+        self.bucket, self._placement = bucket, placement
+        self._root = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self._root}".rstrip("/")
+
+    def list(self, prefix: str = "") -> Listing:
+        folder = self._root + (f"{prefix.rstrip('/')}/" if prefix else "")
+        found, now, more = list[Entry](), datetime.now(UTC), dict[str, str]()
+        with self._translating("s3:ListBucket", prefix):
+            while True:
+                page = retrying(partial(self._page, folder, more), is_transient=is_transient)
+                now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+                found += map(self._entry, page.get("Contents", ()))
+                if not page.get("IsTruncated"):
+                    return Listing(tuple(sorted(found, key=lambda entry: entry.path)), now)
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def stat(self, path: str) -> Entry:
+        with self._translating("s3:GetObject", path):
+            head = retrying(
+                lambda: client().head_object(**self._name(path)), is_transient=is_transient
+            )
+        return Entry(path, head["ContentLength"], head["ETag"], head["LastModified"])
+
+    def read(self, path: str, *, unless: str | None = None) -> Blob | None:
+        def get() -> Blob | None:
+            try:
+                answer = client().get_object(**self._name(path), **_given(IfNoneMatch=unless))
+            except ClientError as error:
+                if status_of(error) == _NOT_MODIFIED:
+                    return None
+                raise
+            return Blob(answer["Body"].read(), answer["ETag"])
+
+        with self._translating("s3:GetObject", path):
+            return retrying(get, is_transient=is_transient)
+
+    @contextmanager
+    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+        with spooled() as local:
+            self._download(path, token, local)
+            yield local
+
+    def create(self, path: str, data: bytes) -> None:
+        if not self._put(path, data, IfNoneMatch="*"):
+            raise Exists(f"{self.url}/{path}: already exists")
+
+    @contextmanager
+    def upload(self, path: str) -> Iterator[Path]:
+        with spooled() as local:
+            yield local
+            is_large = local.stat().st_size >= multipart.THRESHOLD_BYTES
+            send = self._send_in_pieces if is_large else self._send_whole
+            if not send(path, local):
+                raise Exists(f"{self.url}/{path}: already exists")
+
+    def replace(self, path: str, data: bytes, *, token: str | None) -> None:
+        condition = {"IfMatch": token} if token else {"IfNoneMatch": "*"}
+        if not self._put(path, data, **condition):
+            raise Changed(f"{self.url}/{path}: somebody else replaced it meanwhile")
+
+    def delete(self, path: str) -> None:
+        with self._translating("s3:DeleteObject", path):
+            retrying(lambda: client().delete_object(**self._name(path)), is_transient=is_transient)
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """An object that S3 has acknowledged is durable, and so is its name."""
+
+    def sweep(self) -> None:
+        sweep_spool()
+
+    def _download(self, path: str, token: str | None, local: Path) -> None:
+        """The very object that was listed, whole, to a file on this host's disk."""
+
+        def get() -> Any:
+            answer = client().get_object(**self._name(path), **_given(IfMatch=token))
+            size, body = answer["ContentLength"], answer["Body"]
+            require_room(local, size)
+            if size >= multipart.THRESHOLD_BYTES:
+                body.close()
+                return answer
+            with local.open("wb") as file:
+                for block in body.iter_chunks(_COPY_BYTES):
+                    file.write(block)
+            return answer
+
+        with self._translating("s3:GetObject", path):
+            answer = retrying(get, is_transient=is_transient)
+            size = answer["ContentLength"]
+            if size >= multipart.THRESHOLD_BYTES:
+                multipart.bring(client(), self._name(path), answer["ETag"], size, local)
+        modified = answer["LastModified"].timestamp()
+        os.utime(local, (modified, modified))
+
+    def _put(self, path: str, data: bytes, **condition: str) -> bool:
+        def put() -> None:
+            client().put_object(
+                **self._name(path), Body=data, **condition, **self._placement.encryption
+            )
+
+        return self._write(path, put, is_ours=lambda: self._holds(path, data))
+
+    def _send_whole(self, path: str, local: Path) -> bool:
+        def put() -> None:
+            with local.open("rb") as file:
+                client().put_object(
+                    **self._name(path), Body=file, IfNoneMatch="*", **self._placement.all
+                )
+
+        return self._write(path, put, is_ours=lambda: self._has_size(path, local))
+
+    def _send_in_pieces(self, path: str, local: Path) -> bool:
+        name = self._name(path)
+        with self._translating("s3:PutObject", path):
+            upload_id = multipart.begin(client(), name, self._placement.all)
+        try:
+            with self._translating("s3:PutObject", path):
+                pieces = multipart.send(client(), name, upload_id, local)
+            return self._write(
+                path,
+                lambda: multipart.complete(client(), name, upload_id, pieces),
+                is_ours=lambda: self._has_size(path, local),
+            )
+        except Unknown:
+            raise  # It may be completed yet.
+        except BaseException:
+            with suppress(Exception):  # A lifecycle rule of the bucket drops what is left.
+                multipart.abort(client(), name, upload_id)
+            raise
+
+    def _write(self, path: str, put: Callable[[], None], *, is_ours: Callable[[], bool]) -> bool:
+        """Write under a condition; False when it does not hold, for what is there is not ours.
+
+        An answer may be lost on the way: then the repetition meets our own object. Raises
+        `Unknown` when that cannot be told: the request may even be done later.
+        """
+        in_doubt = False
+
+        def attempt() -> None:
+            nonlocal in_doubt
+            try:
+                put()
+            except (ClientError, BotoCoreError, OSError) as error:
+                in_doubt = in_doubt or may_have_arrived(error)
+                raise
+
+        try:
+            retrying(attempt, is_transient=is_transient)
+        except (ClientError, BotoCoreError, OSError) as error:
+            if not in_doubt and condition_failed(error):
+                return False
+            failure = self._translated(error, "s3:PutObject", path)
+            if not in_doubt:
+                raise failure from None
+            try:
+                return is_ours()
+            except StoreDown:
+                raise Unknown(
+                    f"{failure.message}; whether it was written is unknown",
+                    "run again; nothing was undone",
+                ) from None
+        return True
+
+    def _holds(self, path: str, data: bytes) -> bool:
+        blob = self.read(path)
+        return blob is not None and blob.data == data
+
+    def _has_size(self, path: str, local: Path) -> bool:
+        """Names of uploads are fresh, or hashes of the content: the size tells ours."""
+        return self.stat(path).size == local.stat().st_size
+
+    @contextmanager
+    def _translating(self, action: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError, OSError) as error:
+            raise self._translated(error, action, path) from None
+
+    def _translated(self, error: Exception, action: str, path: str) -> BatchError:
+        return translated(error, Asked(action, self.bucket, f"{self.url}/{path}".rstrip("/")))
+
+    def _page(self, folder: str, more: Mapping[str, str]) -> Any:
+        return client().list_objects_v2(Bucket=self.bucket, Prefix=folder, **more)
+
+    def _entry(self, item: Mapping[str, Any]) -> Entry:
+        path = item["Key"][len(self._root) :]
+        return Entry(path, item["Size"], item["ETag"], item["LastModified"])
+
+    def _name(self, path: str) -> dict[str, str]:
+        return {"Bucket": self.bucket, "Key": self._root + path}
+
+
+def _given(**arguments: str | None) -> dict[str, str]:
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
+def client() -> Any:
+    """The client of this process: made when it is first needed, never shared across a fork."""
+    return _client(os.getpid())
+
+
+@cache
+def _client(_process: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.session.Session()
+    settings: dict[str, Any] = {
+        "retries": {"total_max_attempts": 1},
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": READ_TIMEOUT_SECONDS,
+        "max_pool_connections": _CONNECTIONS,
+        "user_agent_extra": "batch-predict",
+    }
+    made = session.client("s3", config=Config(**settings))
+    if "amazonaws.com" in made.meta.endpoint_url:
+        return made
+    # Other servers seldom answer under a host name of the bucket's own.
+    return session.client("s3", config=Config(**settings, s3={"addressing_style": "path"}))

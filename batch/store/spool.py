@@ -1,0 +1,79 @@
+"""Where objects from S3 lie while they are read, and parts before they are sent.
+
+The folder is on this host's disk, `$BATCH_PREDICT_SPOOL` or below `/var/tmp`. Every file in it
+belongs to the process that its name begins with; the files of dead processes are swept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from batch.errors import NotPermitted, StoreDown
+from batch.store.naming import naming
+from batch.store.writers import this_host, writer_is_dead
+
+#: What must stay free besides the file: others write to the same disk.
+_SPARE_BYTES = 64 << 20
+_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
+_HINT = "set BATCH_PREDICT_SPOOL to a folder on a local disk with room"
+
+
+def spool_folder() -> Path:
+    """The folder, made if need be. Raises `NotPermitted` for one that somebody else made."""
+    named = os.environ.get("BATCH_PREDICT_SPOOL")
+    folder = Path(named) if named else Path(f"/var/tmp/batch-predict-{os.getuid()}")  # noqa: S108  # Its owner is looked at.
+    with naming(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not named and folder.stat().st_uid != os.getuid():
+            raise NotPermitted(f"{folder}: belongs to another user", _HINT)
+    return folder
+
+
+def new_path() -> Path:
+    """A name in the spool folder that only this process knows."""
+    return spool_folder() / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
+
+
+@contextmanager
+def spooled() -> Iterator[Path]:
+    """A path for one file or folder; whatever happens, it is gone afterwards."""
+    path = new_path()
+    try:
+        with naming(path):
+            yield path
+    finally:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            path.unlink()
+
+
+def require_room(path: Path, wanted_bytes: int) -> None:
+    """Raises `StoreDown` when the disk has no room for a file of this size."""
+    free = shutil.disk_usage(path.parent).free
+    if free < wanted_bytes + _SPARE_BYTES:
+        raise StoreDown(
+            f"{path.parent}: {free / 1e6:,.0f} MB are free, an object of "
+            f"{wanted_bytes / 1e6:,.0f} MB is to be kept there",
+            _HINT,
+        )
+
+
+def sweep_spool() -> None:
+    """Remove what processes of this host that are no more left in the folder."""
+    folder = spool_folder()
+    with naming(folder):
+        for item in os.scandir(folder):
+            with suppress(FileNotFoundError):
+                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
+                if not (forgotten or writer_is_dead(item.name)):
+                    continue
+                if item.is_dir(follow_symlinks=False):
+                    shutil.rmtree(item, ignore_errors=True)
+                else:
+                    Path(item).unlink()
