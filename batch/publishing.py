@@ -160,7 +160,12 @@ def _create_manifest(store: Store, manifest: Manifest) -> bool:
         except Missing:  # Pruned since: whoever holds that number did so long ago.
             return False
     # A number below oldest_kept was free only because its manifest was pruned.
-    pointer = read_pointer(store)
+    try:
+        pointer = read_pointer(store)
+    except BatchError as error:
+        # It is there: only a writer that fell behind by all the versions kept could be wrong.
+        log.warning("version %d is published; %s", manifest.version, error.message)
+        return True
     return pointer is None or pointer[0].oldest_kept <= manifest.version
 
 

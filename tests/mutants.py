@@ -179,13 +179,6 @@ MUTANTS = (
         "SAFE_AGE = timedelta(days=7)", "SAFE_AGE = timedelta(days=-1)", "tests/test_upkeep.py",
     ),
     Mutant(
-        "prune reads manifests before pending plans",
-        PRUNE,
-        "    alive = _plans(store)\n    manifests = _manifests(store, keep_from)\n",
-        "    manifests = _manifests(store, keep_from)\n    alive = _plans(store)\n",
-        "tests/test_meetings.py",
-    ),
-    Mutant(
         "prune reads what is referenced before it lists candidates", PRUNE,
         "    candidates = _candidates(store, retain)\n"
         "    references = _references(store, keep_from=_oldest(store))\n",

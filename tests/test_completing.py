@@ -11,7 +11,7 @@ from batch.logs import utc_now
 from batch.store import open_output
 from tests.bench import process
 from tests.jobs import JobFolder
-from tests.test_publishing import Wrapped
+from tests.wrapped import Wrapped
 
 if TYPE_CHECKING:
     import pytest

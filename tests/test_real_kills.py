@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import EMFILE, ENOSPC
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.jobs import JobFolder
-from tests.kill_bench import Bench, ErrorPoint, require_one_block, shape
+from tests.kill_bench import Bench, ErrorPoint, Verdict, require_one_block, shape
 from tests.kill_points import SCENARIOS, Point, spread
 from tests.system_calls import ROOT, ColdCommand, WarmCommand, why_not
 
@@ -23,6 +24,14 @@ traced = pytest.mark.skipif(bool(why_not()), reason=why_not())
 def some(points: list[Point]) -> list[Point]:
     """A few of them, or all where there is time."""
     return points if "BATCH_PREDICT_TORTURE" in os.environ else spread(points, 4)
+
+
+def reaches(strike: Callable[[], Verdict]) -> bool:
+    """Whether the call was struck: calls are counted, and now and then the machine makes one more.
+
+    Whatever was struck instead is judged all the same.
+    """
+    return any(strike().reached for _ in range(3))
 
 
 @contextmanager
@@ -56,9 +65,9 @@ def test_a_command_killed_or_refused_anywhere_loses_nothing(
     """What was published stays, an error is told, and the next run publishes every record once."""
     bench = Bench(SCENARIOS[name], model=tiny_model, folder=tmp_path, command=warm)
     for call in some(bench.kill_points()):
-        assert bench.kill(call).reached, call.text
+        assert reaches(partial(bench.kill, call)), call.text
     for point in some(bench.error_points()):
-        assert bench.fail(point).reached, str(point)
+        assert reaches(partial(bench.fail, point)), str(point)
 
 
 @traced

@@ -162,7 +162,7 @@ def test_a_rollback_keeps_the_age_of_the_predictions(job: JobFolder) -> None:
 
 def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFolder) -> None:
     """What it predicted is kept, and published after unpause."""
-    from tests.test_publishing import Wrapped
+    from tests.wrapped import Wrapped
 
     rolled = False
 
@@ -183,7 +183,7 @@ def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFold
 
 def test_unpause_leaves_a_rollback_that_came_meanwhile(three: JobFolder) -> None:
     """It was not what the person who unpaused had seen."""
-    from tests.test_publishing import Wrapped
+    from tests.wrapped import Wrapped
 
     back(three)
     rolled = False
