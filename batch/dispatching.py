@@ -12,6 +12,8 @@ from batch.manifest import encode
 from batch.pending import read_receipt
 from batch.plans import list_plans
 from batch.slices import InputResult, PlanAgain, Receipt, Slice
+from batch.store import open_store
+from batch.store.ahead import brought_ahead
 from batch.store.base import Exists, Store
 from batch.worker import Assignment
 
@@ -56,8 +58,11 @@ def _predict_together(
         note(planned.path for planned in piece.inputs)
         return assignment.predict(piece)
 
-    predict = noted if assignment.workers == 1 else assignment.predict
-    yield from run_slices(predict, slices, workers=assignment.workers)
+    inputs = open_store(assignment.job.pattern.base)
+    with brought_ahead(inputs, [one for piece in slices for one in piece.inputs]) as folder:
+        assignment = dataclasses.replace(assignment, ahead=folder)
+        predict = noted if assignment.workers == 1 else assignment.predict
+        yield from run_slices(predict, slices, workers=assignment.workers)
     note(())
 
 

@@ -91,6 +91,11 @@ def record_path(run_id: str, attempt: int) -> str:
     return f"{RUNS}/{run_id}-{attempt}.json"
 
 
+def probe_path() -> str:
+    """A name that tells nobody anything, to try out what a store does."""
+    return f"data/probe-{os.urandom(8).hex()}"
+
+
 def new_run_id(now: datetime) -> str:
     """Sorts by time, unique without asking anyone."""
     return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{os.urandom(3).hex()}"

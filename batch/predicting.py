@@ -25,7 +25,7 @@ from batch.parts import PartWriter, columns_of
 from batch.recipe import Recipe
 from batch.rows import placed, side_by_side
 from batch.slices import InputResult, Receipt, Slice
-from batch.store.base import Changed, Missing, Store
+from batch.store.base import Changed, Missing, Source, Store
 from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_failure
 
 
@@ -37,7 +37,7 @@ class Tools:
     called with the number of records of each chunk that was predicted.
     """
 
-    inputs: Store
+    inputs: Source
     output: Store
     decode: Decoder
     score: Score

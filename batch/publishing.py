@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch import layout
-from batch.errors import BatchError, DoesNotFit, Held, TryAgain
+from batch.errors import BatchError, DoesNotFit, Held, StoreDown, TryAgain
 from batch.job import Job
 from batch.ledger import MAX_SEGMENTS, LedgerEntry, encode_segment
 from batch.logs import log
@@ -22,9 +22,11 @@ from batch.manifest import FORMAT, Counts, LedgerFile, Manifest, encode
 from batch.newest import read_live, read_manifest, read_pointer
 from batch.retention import oldest_kept
 from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.documents import read_whole
 from batch.version import Draft, Live
 
 TRIES = 5
+_REAL_STORE = "use a local disk, S3, or a server whose conditional writes work"
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,8 @@ def require_same_output(live: Live, job: Job) -> None:
 
 def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) -> Manifest | None:
     """Write the ledger segment and the manifest; None when the race for the number is lost."""
+    if live.manifest is None:
+        _require_conditions(store)
     commit_id = layout.new_commit_id()
     segments = live.manifest.ledger if live.manifest else ()
     entries, fold = draft.entries, len(segments) >= MAX_SEGMENTS
@@ -135,6 +139,35 @@ def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) 
     manifest = _manifest(job, live, draft, _Attempt(commit_id, segments, oldest, now))
     _settle(store, manifest, live.manifest)
     return manifest if _create_manifest(store, manifest) else None
+
+
+def _require_conditions(store: Store) -> None:
+    """Refuse a store that overwrites what it is asked to create, before anything rests on it.
+
+    Some servers that speak S3 ignore conditions on a put, others never find them true.
+    """
+    path = layout.probe_path()
+    store.create(path, b"1")
+    try:
+        if not _keeps(Exists, lambda: store.create(path, b"2")):
+            what = "overwrites objects that it is asked to create, so that two runs could overwrite"
+            raise StoreDown(f"{store.url}: this store {what} each other's versions", _REAL_STORE)
+        token = read_whole(store, path).token
+        if _keeps(Changed, lambda: store.replace(path, b"3", token=token)):
+            raise StoreDown(
+                f"{store.url}: this store never replaces an object under a condition", _REAL_STORE
+            )
+    finally:
+        store.delete(path)
+
+
+def _keeps(refusal: type[BatchError], write: Callable[[], None]) -> bool:
+    """Whether the store left what was there."""
+    try:
+        write()
+    except refusal:
+        return True
+    return False
 
 
 def _settle(store: Store, manifest: Manifest, parent: Manifest | None) -> None:

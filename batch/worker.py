@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch import layout
@@ -16,6 +18,7 @@ from batch.recipe import Recipe
 from batch.sidecar import Sidecar
 from batch.slices import Receipt, Slice
 from batch.store import open_output, open_store
+from batch.store.ahead import Brought
 from batch.store.base import Exists, Store
 
 if TYPE_CHECKING:
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
 class Assignment:
     """One run as a worker process gets it: small, and picklable.
 
-    `tell` hears of every chunk, where the run has no other process.
+    `tell` hears of every chunk, where the run has no other process. `ahead` is the folder that
+    inputs from afar come to.
     """
 
     job: Job
@@ -37,6 +41,7 @@ class Assignment:
     workers: int
     open_output: Callable[[Job], Store] = open_output
     tell: Callable[[int], None] | None = None
+    ahead: Path | None = None
     attempt: str = field(default_factory=layout.new_commit_id)
 
     def predict(self, piece: Slice) -> Receipt:
@@ -44,6 +49,8 @@ class Assignment:
         from batch.predicting import predict_slice
 
         tools = tools_of(self)
+        if self.ahead:
+            tools = dataclasses.replace(tools, inputs=Brought(tools.inputs, self.ahead))
         try:
             return predict_slice(piece, tools)
         except Exists:

@@ -19,7 +19,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "command line": [{"cli"}],
     "flow": [
         {"runner", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
-         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile"},
+         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions"},
         {"client"},
     ],
     "stages": [

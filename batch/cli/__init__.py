@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from batch import __version__
-from batch.cli.authoring import init, schema, validate
+from batch.cli.authoring import iam_policy, init, schema, validate
 from batch.cli.damage import repair, verify
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
@@ -66,6 +66,6 @@ def main(verbose: int) -> None:
 
 for _command in (
     init, validate, schema, try_, run, status, history, show, verify, repair, rollback, unpause,
-    discard, prune,
+    discard, prune, iam_policy,
 ):  # fmt: skip
     main.add_command(_command)

@@ -72,6 +72,35 @@ def schema() -> None:
     print_json(job_schema())
 
 
+@click.command("iam-policy")
+@click.argument("job")
+@click.option("--readers", is_flag=True, help="The policy for applications that read the output.")
+@click.option("--lifecycle", is_flag=True, help="Lifecycle rules for the bucket of the output.")
+def iam_policy(job: str, readers: bool, lifecycle: bool) -> None:
+    """Print the least IAM policy that runs of JOB need on S3.
+
+    \b
+    Example:
+      batch-predict iam-policy flight_delays > runner.json
+      batch-predict iam-policy flight_delays --readers > readers.json
+      batch-predict iam-policy flight_delays --lifecycle > lifecycle.json
+    """
+    from batch import permissions
+    from batch.cli.output import print_json
+    from batch.jobfile import load_job
+
+    if readers and lifecycle:
+        raise click.UsageError("--readers and --lifecycle are two documents: ask for one")
+    made = (
+        permissions.reader_policy
+        if readers
+        else permissions.lifecycle
+        if lifecycle
+        else permissions.runner_policy
+    )
+    print_json(made(load_job(job)))
+
+
 def _print_initialized(folder: str, made: Initialized) -> None:
     matches = "1 file matches" if made.matches == 1 else f"{made.matches:,} files match"
     click.echo(f"wrote {made.file}")

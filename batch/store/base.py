@@ -83,7 +83,18 @@ class Blob:
     token: str
 
 
-class Store(Protocol):
+class Source(Protocol):
+    """Where inputs are read from."""
+
+    def fetch(self, path: str, *, token: str | None = None) -> AbstractContextManager[Path]:
+        """A local path to read the object from, inside the `with`.
+
+        With `token`, raises `Changed` when the object is another one before or after the reading.
+        Raises `Missing`.
+        """
+
+
+class Store(Source, Protocol):
     """What every place promises. All errors are `BatchError`s that name the object."""
 
     @property
@@ -107,13 +118,6 @@ class Store(Protocol):
         """The object in one piece, never a mixture of two contents.
 
         None when its token is still `unless`. Raises `Missing`.
-        """
-
-    def fetch(self, path: str, *, token: str | None = None) -> AbstractContextManager[Path]:
-        """A local path to read the object from, inside the `with`.
-
-        With `token`, raises `Changed` when the object is another one before or after the reading.
-        Raises `Missing`.
         """
 
     def create(self, path: str, data: bytes) -> None:

@@ -18,9 +18,19 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from batch.errors import BatchError, DoesNotFit, StoreDown
+from batch.errors import BatchError, DoesNotFit, NotPermitted, StoreDown
 from batch.store import multipart
-from batch.store.base import AS_IS, Blob, Changed, Entry, Exists, Listing, Placement, Unknown
+from batch.store.base import (
+    AS_IS,
+    Blob,
+    Changed,
+    Entry,
+    Exists,
+    Listing,
+    Missing,
+    Placement,
+    Unknown,
+)
 from batch.store.retrying import retrying
 from batch.store.s3errors import (
     Asked,
@@ -225,13 +235,29 @@ class S3Store:
         try:
             yield
         except (ClientError, BotoCoreError, OSError) as error:
-            raise self._translated(error, action, path) from None
+            failure = self._translated(error, action, path)
+            if action == "s3:GetObject" and isinstance(failure, NotPermitted):
+                self._require_there(path, failure)
+            raise failure from None
+
+    def _require_there(self, path: str, denied: BatchError) -> None:
+        """Raises `Missing` for an object that a reading was denied because it is not there.
+
+        Whoever may list only a prefix is told 403 of what is absent; the listing tells which.
+        """
+        key = self._root + path
+        try:
+            page = retrying(partial(self._page, key, {"MaxKeys": 1}), is_transient=is_transient)
+        except (ClientError, BotoCoreError, OSError):
+            raise denied from None
+        if not any(item["Key"] == key for item in page.get("Contents", ())):
+            raise Missing(f"{self.url}/{path}: does not exist") from None
 
     def _translated(self, error: Exception, action: str, path: str) -> BatchError:
         return translated(error, Asked(action, self.bucket, f"{self.url}/{path}".rstrip("/")))
 
-    def _page(self, folder: str, more: Mapping[str, str]) -> Any:
-        return client().list_objects_v2(Bucket=self.bucket, Prefix=folder, **more)
+    def _page(self, prefix: str, more: Mapping[str, Any]) -> Any:
+        return client().list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more)
 
     def _entry(self, item: Mapping[str, Any]) -> Entry:
         path = item["Key"][len(self._root) :]

@@ -1,0 +1,142 @@
+"""Bring inputs to this host before they are asked for: the next ones while one is predicted.
+
+The coordinator of a run downloads, in the order in which slices begin; whoever predicts, in this
+process or another, takes the copy and removes it. So every input comes once, and what waits on
+the disk is bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from batch.errors import BatchError
+from batch.logs import log
+from batch.slices import PlannedInput
+from batch.store.base import Source, Store
+from batch.store.spool import spooled
+
+_THREADS = 8
+#: Small inputs come side by side, a large one alone: the first is needed first.
+_SIDE_BY_SIDE_BYTES = 32 << 20
+#: What may wait to be read; one input more may be on its way.
+_WAITING_BYTES, _WAITING_INPUTS = 256 << 20, 256
+_POLL_SECONDS, _SHORT_POLL_SECONDS = 0.02, 0.005
+_FAILED = ".failed"
+_OVER = "over"
+
+
+@contextmanager
+def brought_ahead(store: Store, wanted: Sequence[PlannedInput]) -> Iterator[Path | None]:
+    """The folder that the inputs come to, one after the other; None where they are at hand."""
+    if not store.is_remote or not wanted:
+        yield None
+        return
+    with spooled() as folder:
+        folder.mkdir()
+        bringing = _Bringing(store, folder, wanted)
+        try:
+            yield folder
+        finally:
+            bringing.stop()
+
+
+class Brought:
+    """Fetches what `brought_ahead` brings; what it could not bring is fetched in the usual way."""
+
+    def __init__(self, store: Source, folder: Path) -> None:
+        self._store, self._folder = store, folder
+
+    @contextmanager
+    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+        """As a store does, but once for each input."""
+        target = self._folder / _name(path, token)
+        if not self._comes(target):
+            with self._store.fetch(path, token=token) as local:
+                yield local
+            return
+        try:
+            yield target
+        finally:
+            target.unlink(missing_ok=True)
+
+    def _comes(self, target: Path) -> bool:
+        while not target.exists():
+            if Path(f"{target}{_FAILED}").exists() or not self._folder.exists():
+                return False
+            if (self._folder / _OVER).exists():
+                return target.exists()  # It may have come between the two looks.
+            time.sleep(_SHORT_POLL_SECONDS)
+        return True
+
+
+class _Bringing:
+    """The threads that download; `_waiting` holds what has come and is not taken yet."""
+
+    def __init__(self, store: Store, folder: Path, wanted: Sequence[PlannedInput]) -> None:
+        self._store, self._folder = store, folder
+        self._left = deque(wanted)
+        self._coming: dict[Path, int] = {}
+        self._waiting: dict[Path, int] = {}
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        # Daemons: a download that hangs must not keep a process that is told to end.
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(_THREADS)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(timeout=_POLL_SECONDS)
+
+    def _run(self) -> None:
+        while planned := self._next():
+            target = self._folder / _name(planned.path, planned.token)
+            try:
+                self._bring(planned, target)
+                with self._lock:
+                    self._waiting[target] = self._coming.pop(target)
+                    if not self._left and not self._coming:
+                        (self._folder / _OVER).touch()
+            except OSError:  # No room even for a note: without the folder nobody waits.
+                shutil.rmtree(self._folder, ignore_errors=True)
+                return
+
+    def _bring(self, planned: PlannedInput, target: Path) -> None:
+        try:
+            with self._store.fetch(planned.path, token=planned.token) as local:
+                local.rename(target)
+        except BatchError as error:  # Whoever needs the input meets it again.
+            log.debug("%s: not brought ahead: %s", planned.path, error)
+            Path(f"{target}{_FAILED}").touch()
+
+    def _next(self) -> PlannedInput | None:
+        """The next input, as soon as there is room for it; None when there is nothing to do."""
+        while not self._stop.is_set():
+            with self._lock:
+                if not self._left:
+                    return None
+                if self._has_room(self._left[0].size):
+                    planned = self._left.popleft()
+                    self._coming[self._folder / _name(planned.path, planned.token)] = planned.size
+                    return planned
+            self._stop.wait(_POLL_SECONDS)
+        return None
+
+    def _has_room(self, size: int) -> bool:
+        self._waiting = {path: held for path, held in self._waiting.items() if path.exists()}
+        coming, waiting = sum(self._coming.values()), sum(self._waiting.values())
+        return (not coming or coming + size <= _SIDE_BY_SIDE_BYTES) and (
+            not self._waiting
+            or (waiting + coming + size <= _WAITING_BYTES and len(self._waiting) < _WAITING_INPUTS)
+        )
+
+
+def _name(path: str, token: str | None) -> str:
+    return hashlib.sha256(f"{path}\n{token}".encode()).hexdigest()
