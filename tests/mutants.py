@@ -183,7 +183,14 @@ MUTANTS = (
         "    candidates = _candidates(store, retain)\n"
         "    references = _references(store, keep_from=_oldest(store))\n",
         "    references = _references(store, keep_from=_oldest(store))\n"
-        "    candidates = _candidates(store, retain)\n", FAULTS,
+        "    candidates = _candidates(store, retain)\n",
+        "tests/test_meetings.py -k prune-and-run",
+    ),
+    Mutant(
+        "prune reads manifests before pending plans", PRUNE,
+        "    alive = _plans(store)\n    manifests = _manifests(store, keep_from)\n",
+        "    manifests = _manifests(store, keep_from)\n    alive = _plans(store)\n",
+        "tests/test_meetings.py -k prune-and-run",
     ),
     Mutant(
         "prune forgets what pending runs have done", PRUNE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
@@ -107,6 +108,8 @@ RESUMED_WITH_MORE = then(
 )
 TWO_PARTS = then(published("ab", "c"), adding("d"))
 BEHIND = then(published("a", "b"), adding("c"))
+GOES_ON = then(published("ab"), adding("cdef"), interrupted)
+AGELESS: dict[str, object] = {"batch.upkeep.prune.SAFE_AGE": timedelta()}
 LET_GO_AND_TIDY = (UNPAUSE, RUN, PRUNE)
 OUTDATED = then(adding("a"), long_ago, published("", "b"), configured(output=WINDOW), adding("c"))
 MODEL_ONLY = then(adding("ab"), just_before_the_plan, aged)
@@ -191,6 +194,9 @@ MEETINGS = (
         [RUN],
         points=20,
     ),
+    # Its order alone makes it safe; the age is for who has no plan yet.
+    Meeting(meeting("prune-and-run", BEHIND, [PRUNE], [RUN], AGELESS), [RUN], points=12),
+    Meeting(meeting("prune-and-run-goes-on", GOES_ON, [PRUNE], [RUN], AGELESS), [RUN], points=12),
     Meeting(meeting("held-run-and-discard", held, [RELAXED_RUN], [RELAXED_RUN]), [DISCARD]),
     Meeting(
         meeting("discard-and-held-run", held, [DISCARD], [RELAXED_RUN]), [RELAXED_RUN], points=3
