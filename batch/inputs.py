@@ -13,15 +13,17 @@ from batch.store import open_output, open_store
 from batch.store.base import Entry, Listing, Missing, Store
 
 
-def survey_inputs(job: Job, ledger: Ledger, *, again: bool = False) -> Survey:
-    """List the inputs and sort them by what a run has to do.
+def survey_inputs(
+    job: Job, ledger: Ledger, *, again: bool = False, listing: Listing | None = None
+) -> Survey:
+    """List the inputs, unless that was done, and sort them by what a run has to do.
 
     Raises `NoInput` when the input folder is absent, or when nothing in it ever matched.
     """
     store = open_store(job.pattern.base)
     found = survey(
         job,
-        _without_output(job, store.list()),
+        listing or _without_output(job, store.list()),
         ledger,
         ends_whole=None if store.is_remote else lambda entry: _ends_whole(store, entry),
         again=again,

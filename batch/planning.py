@@ -39,6 +39,7 @@ class Survey:
     that were never taken in and are older than the output's window.
     """
 
+    listing: Listing
     todo: tuple[PlannedInput, ...]
     waiting: tuple[Waiting, ...]
     present: frozenset[str]
@@ -77,6 +78,7 @@ def survey(
             todo.append(_planned(job, entry, ledger.get(entry.path), again=again))
     present = frozenset(entry.path for entry in matched)
     return Survey(
+        listing=listing,
         todo=tuple(todo),
         waiting=tuple(waiting),
         present=present,

@@ -43,7 +43,7 @@ def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
         return dataclasses.replace(found, todo=())
     if same_recipe and _only_touched(job, found, live.ledger):
         return found
-    whole = survey_inputs(job, live.ledger, again=True)
+    whole = survey_inputs(job, live.ledger, again=True, listing=found.listing)
     return dataclasses.replace(whole, todo=()) if whole.waiting else whole
 
 

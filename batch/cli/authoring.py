@@ -85,20 +85,15 @@ def iam_policy(job: str, readers: bool, lifecycle: bool) -> None:
       batch-predict iam-policy flight_delays --readers > readers.json
       batch-predict iam-policy flight_delays --lifecycle > lifecycle.json
     """
-    from batch import permissions
     from batch.cli.output import print_json
     from batch.jobfile import load_job
+    from batch.permissions import lifecycle as rules
+    from batch.permissions import reader_policy, runner_policy
 
     if readers and lifecycle:
         raise click.UsageError("--readers and --lifecycle are two documents: ask for one")
-    made = (
-        permissions.reader_policy
-        if readers
-        else permissions.lifecycle
-        if lifecycle
-        else permissions.runner_policy
-    )
-    print_json(made(load_job(job)))
+    make = reader_policy if readers else rules if lifecycle else runner_policy
+    print_json(make(load_job(job)))
 
 
 def _print_initialized(folder: str, made: Initialized) -> None:
