@@ -1,12 +1,18 @@
-"""What every test needs: a state folder of its own, and a five-row model."""
+"""What every test needs: a state folder of its own, a five-row model, and S3 servers."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import batch.store.s3
+from tests import servers
 from tests.jobs import JobFolder, save_tiny_model
+from tests.s3jobs import S3JobFolder
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +29,72 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("model") / "model.joblib")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A module that says `PLACES = both` has its tests run on local disk and on S3."""
+    if "place" in metafunc.fixturenames:
+        local_only = metafunc.definition.get_closest_marker("local_only")
+        places = getattr(metafunc.module, "PLACES", ("local",))
+        metafunc.parametrize("place", ("local",) if local_only else places)
+
+
 @pytest.fixture
-def job(tmp_path: Path, tiny_model: Path) -> JobFolder:
+def job(place: str, tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> JobFolder:
     """A job that takes in data/*.csv at once, by the tiny model."""
-    return JobFolder.make(tmp_path / "job", tiny_model)
+    if place == "local":
+        return JobFolder.make(tmp_path / "job", tiny_model)
+    return S3JobFolder.make(tmp_path / "job", tiny_model, bucket=request.getfixturevalue(place))
+
+
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Endpoint]:
+    """Moto, once per process of pytest."""
+    with servers.serving(servers.moto(tmp_path_factory.mktemp("moto"))) as server:
+        yield server.endpoint
+
+
+@pytest.fixture(scope="session")
+def rgw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Endpoint]:
+    """The Ceph object gateway, once per process of pytest."""
+    where = os.environ.get(servers.RGW)
+    if not where:
+        pytest.skip(f"THE CEPH OBJECT GATEWAY IS NOT TESTED HERE: {servers.HOW_TO_GET_RGW}")
+    if "://" in where:
+        yield servers.Endpoint(where)
+        return
+    folder = tmp_path_factory.mktemp("rgw")
+    with servers.serving(servers.rgw(Path(where), folder)) as server:
+        yield server.endpoint
+
+
+@pytest.fixture
+def moto(
+    moto_server: servers.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[servers.Bucket]:
+    """An empty bucket of moto; this process talks to that server."""
+    with talking_to(moto_server, tmp_path, monkeypatch):
+        yield moto_server.new_bucket()
+
+
+@pytest.fixture
+def rgw(
+    rgw_server: servers.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[servers.Bucket]:
+    """An empty bucket of the Ceph object gateway; this process talks to that server."""
+    with talking_to(rgw_server, tmp_path, monkeypatch):
+        yield rgw_server.new_bucket()
+
+
+@contextmanager
+def talking_to(
+    server: servers.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Have this process and its children talk to one server, with a spool folder of their own."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BATCH_PREDICT_SPOOL", str(tmp_path / "spool"))
+    # The client of this process knows the server that was there when it was made.
+    batch.store.s3._client.cache_clear()
+    yield
+    batch.store.s3._client.cache_clear()

@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import pandas as pd
@@ -44,9 +45,9 @@ class JobFolder:
     out: str = "out"
 
     @classmethod
-    def make(cls, folder: Path, model: Path) -> JobFolder:
+    def make(cls, folder: Path, model: Path, **options: Any) -> Self:
         folder.mkdir(parents=True)
-        made = cls(folder)
+        made = cls(folder, **options)
         for file in (model, model.with_name(model.name + ".json")):
             shutil.copy2(file, folder)
         made.data.mkdir()
@@ -104,6 +105,16 @@ class JobFolder:
             check=False,
             **options,
         )
+
+    @contextmanager
+    def mirrored(self) -> Iterator[None]:
+        """Whoever starts the command in another way does it inside this."""
+        yield
+
+    @property
+    def output_url(self) -> str:
+        """OUTPUT as the job file names it."""
+        return str(self.output)
 
     def judge(self) -> dict[str, Any]:
         """Let the oracle decide, with the plain model's predictions for every record."""

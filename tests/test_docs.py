@@ -46,7 +46,7 @@ def test_every_error_has_an_exit_code_of_the_table() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     """And the README names no others."""
-    listed = set(re.findall(r"^\| `(\w+)", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `([\w-]+)", README, re.MULTILINE))
     assert listed == set(main.commands)
 
 

@@ -18,6 +18,8 @@ from batch import planning
 from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model, touch
 
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto")
 DAY_1 = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]
 DAY_2 = [("d", 2, 2), ("e", 1, 1)]
 
@@ -76,6 +78,7 @@ def test_a_changed_input_takes_its_earlier_rejects_with_it(job: JobFolder) -> No
     assert [row["_input"] for row in rejects] == ["2.csv"]
 
 
+@pytest.mark.local_only
 def test_the_same_content_again_is_not_predicted(job: JobFolder) -> None:
     """A touched file gets a ledger entry under its new token, and keeps its part."""
     path = job.add("1.csv", DAY_1)
@@ -141,6 +144,7 @@ def test_odd_names_arrive_as_they_are(job: JobFolder) -> None:
     job.judge()
 
 
+@pytest.mark.local_only
 def test_a_young_input_waits(job: JobFolder) -> None:
     """Somebody may still write to it; the next run after min_age takes it."""
     path = job.add("1.csv", DAY_1)
@@ -151,6 +155,7 @@ def test_a_young_input_waits(job: JobFolder) -> None:
     assert job.run().name == "published"
 
 
+@pytest.mark.local_only
 def test_a_csv_without_its_last_newline_waits(job: JobFolder) -> None:
     """Cut in the middle of a line it would give a record with a cut key."""
     job.write("1.csv", b"id,x,y\na,1,2\nbb,3,4")
@@ -218,6 +223,7 @@ def test_nothing_but_rejects_makes_an_input_unreadable(job: JobFolder) -> None:
     assert not (job.output / "manifest.json").exists()
 
 
+@pytest.mark.local_only
 def test_a_pattern_that_never_matched_names_the_nearest_folder(job: JobFolder) -> None:
     """A wrong path must not look like a quiet day."""
     job.configure(input={"path": "nowhere/deeper/*.csv"})
@@ -429,7 +435,7 @@ def test_a_second_run_on_this_host_leaves_at_once(job: JobFolder) -> None:
         "    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     with subprocess.Popen(
-        [sys.executable, job.folder / "hold.py", job.output],
+        [sys.executable, job.folder / "hold.py", job.output_url],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -446,14 +452,15 @@ def test_two_hosts_publish_each_record_once(job: JobFolder, tmp_path: Path) -> N
     """Two runs that know nothing of each other's lock; one takes in what the other did not."""
     for number in range(20):
         job.add(f"{number}.csv", [(f"k{number}", number, 1)])
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-m", "batch", "run", str(job.folder)],
-            env=os.environ | {"BATCH_PREDICT_STATE": str(tmp_path / f"host{host}")},
-        )
-        for host in range(3)
-    ]
-    assert {process.wait(60) for process in runs} == {0}
+    with job.mirrored():
+        runs = [
+            subprocess.Popen(
+                [sys.executable, "-m", "batch", "run", str(job.folder)],
+                env=os.environ | {"BATCH_PREDICT_STATE": str(tmp_path / f"host{host}")},
+            )
+            for host in range(3)
+        ]
+        assert {process.wait(60) for process in runs} == {0}
     assert job.judge()["totals"]["records"] == 20
 
 
@@ -618,6 +625,7 @@ def test_a_corrected_sidecar_is_believed(job: JobFolder) -> None:
     assert job.run().name == "published"
 
 
+@pytest.mark.local_only
 def test_what_may_not_be_read_is_named(job: JobFolder) -> None:
     """As a user who is not allowed: an input, then the model, then the job file."""
     if os.getuid() != 0:
@@ -652,7 +660,8 @@ def test_workers_end_with_their_coordinator(job: JobFolder) -> None:
         rows = "".join(f"{name}{number},1,1\n" for number in range(3))
         # Blank lines are no records, but they make an input large.
         job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * planning.SMALL_BYTES)
-    with subprocess.Popen([sys.executable, "-m", "batch", "run", str(job.folder)]) as coordinator:
+    command = [sys.executable, "-m", "batch", "run", str(job.folder)]
+    with job.mirrored(), subprocess.Popen(command) as coordinator:
         workers: list[int] = []
         while len(workers) < 2:
             time.sleep(0.1)
