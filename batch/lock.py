@@ -48,9 +48,16 @@ def state_folder() -> Path:
     if named:
         return Path(named)
     base = os.environ.get("XDG_STATE_HOME")
-    # Under `env -i` there is no HOME either; the password database knows it.
-    home = Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
-    return (Path(base) if base else home / ".local" / "state") / "batch-predict"
+    if base:
+        return Path(base) / "batch-predict"
+    try:
+        # Under `env -i` there is no HOME either; the password database knows it.
+        home = Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        raise StoreDown(
+            f"user {os.getuid()} has no home to remember in", "set BATCH_PREDICT_STATE to a folder"
+        ) from None
+    return home / ".local" / "state" / "batch-predict"
 
 
 class Lock:

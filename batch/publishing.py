@@ -94,7 +94,11 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
 
 def operator() -> str:
     """Who publishes, as `user@host`."""
-    return f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # As in a container.
+        user = f"uid {os.getuid()}"
+    return f"{user}@{os.uname().nodename}"
 
 
 def require_not_paused(live: Live, job: Job) -> None:

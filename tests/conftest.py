@@ -20,6 +20,7 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host of its own for every test."""
     folder = tmp_path / "state"
     monkeypatch.setenv("BATCH_PREDICT_STATE", str(folder))
+    monkeypatch.setenv("BATCH_PREDICT_CACHE", str(tmp_path / "cache"))
     return folder
 
 
@@ -31,18 +32,20 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A module that says `PLACES = both` has its tests run on local disk and on S3."""
-    if "place" in metafunc.fixturenames:
+    if "storage" in metafunc.fixturenames:
         local_only = metafunc.definition.get_closest_marker("local_only")
         places = getattr(metafunc.module, "PLACES", ("local",))
-        metafunc.parametrize("place", ("local",) if local_only else places)
+        metafunc.parametrize("storage", ("local",) if local_only else places)
 
 
 @pytest.fixture
-def job(place: str, tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest) -> JobFolder:
+def job(
+    storage: str, tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest
+) -> JobFolder:
     """A job that takes in data/*.csv at once, by the tiny model."""
-    if place == "local":
+    if storage == "local":
         return JobFolder.make(tmp_path / "job", tiny_model)
-    return S3JobFolder.make(tmp_path / "job", tiny_model, bucket=request.getfixturevalue(place))
+    return S3JobFolder.make(tmp_path / "job", tiny_model, bucket=request.getfixturevalue(storage))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -15,9 +16,6 @@ from batch.columns import type_name
 from batch.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile, encode
 from batch.store import open_store
 from batch.store.base import Missing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RUN_ID = "20131202T040000Z-5f3a2c"
 MODEL = ModelInfo(
@@ -44,10 +42,10 @@ def part(day: str, /, *, source: str | None = None, **columns: Any) -> pa.Table:
 
 
 class Output:
-    """An OUTPUT folder that grows by one version with each `publish`."""
+    """An OUTPUT, a folder or a URL, that grows by one version with each `publish`."""
 
-    def __init__(self, folder: Path, *, key: tuple[str, ...] = ("id",)) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str, *, key: tuple[str, ...] = ("id",)) -> None:
+        self.folder = Path(folder)
         self.store = open_store(str(folder))
         self.key = key
         self.version = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch import layout
-from batch.errors import TryAgain
+from batch.errors import DoesNotFit, StoreDown, TryAgain
 from batch.manifest import Manifest, decode_manifest
 from batch.store.base import Missing
 
@@ -33,6 +33,26 @@ def read_newest(store: Store, *, unless: str | None = None) -> tuple[Manifest, s
     if blob is None:
         return None
     return decode_manifest(blob.data, source=f"{store.url}/{path}"), token
+
+
+def is_newer(found: Manifest, current: Manifest, source: str) -> bool:
+    """Whether to load what was found. Raises for what can only be another output."""
+    for name in ("job", "key", "mode"):
+        old, new = getattr(current, name), getattr(found, name)
+        if new != old:
+            raise DoesNotFit(
+                f"{source}: version {found.version}: {name}: found {new!r}, expected {old!r}",
+                "if this is meant, restart the application",
+            )
+    same = found.version == current.version
+    if found.version < current.version or (same and found.commit_id != current.commit_id):
+        raise StoreDown(
+            f"{source}: found version {found.version} of {found.published_at:%Y-%m-%d %H:%M} UTC, "
+            f"expected {current.version} of {current.published_at:%Y-%m-%d %H:%M} UTC or a newer one",
+            "the output was replaced by another one, or restored: if this is meant, restart the "
+            "application",
+        )
+    return not same
 
 
 def _newest_path(store: Store) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 from batch.errors import BadData
+from batch.store.cache import Content, read_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from batch.manifest import PartFile
     from batch.store.base import Store
+
+_HINT = "the file is damaged: restore it, or publish a version without it"
 
 
 def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.Table:
@@ -26,12 +28,9 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
 
     from batch.columns import type_name
 
-    with store.fetch(file.path) as path:
-        # Read once: the bytes that are verified are the bytes that are used.
-        data = path.read_bytes()
+    # Read once: the bytes that are verified are the bytes that are used.
+    data = read_content(store, Content(file.path, file.sha256, file.bytes, _HINT))
     source = f"{store.url}/{file.path}"
-    _require(source, "bytes", len(data), file.bytes)
-    _require(source, "sha256", hashlib.sha256(data).hexdigest(), file.sha256)
     try:
         schema = pq.read_schema(pa.BufferReader(data))
         present = [name for name in schema.names if name in types]
@@ -48,7 +47,4 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
 
 def _require(source: str, what: str, found: object, expected: object) -> None:
     if found != expected:
-        raise BadData(
-            f"{source}: {what}: found {found}, expected {expected}",
-            "the file is damaged: restore it, or publish a version without it",
-        )
+        raise BadData(f"{source}: {what}: found {found}, expected {expected}", _HINT)

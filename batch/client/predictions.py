@@ -9,12 +9,10 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from batch.client.newest import NotPublished, read_newest
+from batch.client.newest import NotPublished
 from batch.client.polling import Poller
-from batch.client.version import Version, load_version
-from batch.errors import DoesNotFit, StoreDown
+from batch.client.source import Source
 from batch.logs import log, utc_now
-from batch.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from batch.client.version import Version
     from batch.manifest import Manifest, Paused
     from batch.model.published import PublishedModel
 
@@ -35,7 +34,8 @@ class Predictions:
 
     Every part is verified before it is used. Whatever goes wrong after the first load, the last
     good version stays, `last_error` says what it was, and `age` how old the predictions are.
-    All methods may be called from any thread.
+    Of an output on S3 the files and the last good version are kept on this host: it is served,
+    with `last_error`, where S3 is away at the start. All methods may be called from any thread.
 
     Args:
         url: the job's OUTPUT.
@@ -45,7 +45,7 @@ class Predictions:
 
     Raises:
         NotPublished: there is no version, and none came in time.
-        BatchError: the live version cannot be read; what is wrong with it.
+        BatchError: the live version cannot be read, and none is kept here; what is wrong with it.
     """
 
     def __init__(
@@ -57,8 +57,7 @@ class Predictions:
         self.last_error: Exception | None = None
         self.on_change: Callable[[Predictions], object] | None = None
         self.on_error: Callable[[Exception], object] | None = None
-        self._store = open_store(os.fspath(url))
-        self._columns = None if columns is None else tuple(columns)
+        self._source = Source(os.fspath(url), columns)
         self._lock, self._model_lock = threading.Lock(), threading.Lock()
         self._poller: Poller | None = None
         self._model: tuple[tuple[str, str], PublishedModel] | None = None
@@ -194,31 +193,25 @@ class Predictions:
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
-                found = read_newest(self._store)
-                assert found is not None, "only a known token may answer: unchanged"
-                manifest, self._token = found
-                return load_version(self._store, manifest, columns=self._columns)
+                found = self._source.first()
             except NotPublished:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     raise
                 time.sleep(min(_WAIT_STEP_SECONDS, remaining))
+            else:
+                self._token, self.last_error = found.token, found.trouble
+                return found.version
 
     def _refresh(self) -> bool:
         with self._lock:
-            found = read_newest(self._store, unless=self._token)
+            found = self._source.newer(self._version, self._token)
             if found is None:
                 return False
-            manifest, token = found
-            current = self._version
-            newer = _is_newer(manifest, current.manifest, self._store.url)
-            if newer:
-                self._version = load_version(
-                    self._store, manifest, columns=self._columns, previous=current
-                )
+            is_newer = found.version is not self._version
             # Only now: a version that could not be loaded is tried again.
-            self._token = token
-            return newer
+            self._version, self._token = found.version, found.token
+            return is_newer
 
     def _published_model(self) -> PublishedModel:
         model = self.manifest.model
@@ -227,7 +220,7 @@ class Predictions:
             if self._model is None or self._model[0] != wanted:
                 from batch.model.published import load_published
 
-                self._model = (wanted, load_published(self._store, model))
+                self._model = (wanted, load_published(self._source.store, model))
             return self._model[1]
 
     def _after_fork(self) -> None:
@@ -235,26 +228,6 @@ class Predictions:
         self._lock, self._model_lock = threading.Lock(), threading.Lock()
         if self._poller:
             self._poller = Poller(self.refresh, self._poller.interval)
-
-
-def _is_newer(found: Manifest, current: Manifest, source: str) -> bool:
-    """Whether to load what was found. Raises for what can only be another output."""
-    for name in ("job", "key", "mode"):
-        old, new = getattr(current, name), getattr(found, name)
-        if new != old:
-            raise DoesNotFit(
-                f"{source}: version {found.version}: {name}: found {new!r}, expected {old!r}",
-                "if this is meant, restart the application",
-            )
-    same = found.version == current.version
-    if found.version < current.version or (same and found.commit_id != current.commit_id):
-        raise StoreDown(
-            f"{source}: found version {found.version} of {found.published_at:%Y-%m-%d %H:%M} UTC, "
-            f"expected {current.version} of {current.published_at:%Y-%m-%d %H:%M} UTC or a newer one",
-            "the output was replaced by another one, or restored: if this is meant, restart the "
-            "application",
-        )
-    return not same
 
 
 def _tell(callback: Callable[[Any], object] | None, news: object) -> None:

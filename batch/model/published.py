@@ -15,6 +15,7 @@ from batch.manifest import ModelInfo, encode
 from batch.recipe import Recipe, code_files
 from batch.sidecar import Sidecar, hash_file, installed_versions
 from batch.store.base import Exists, Missing, Store
+from batch.store.cache import Content, fetch_content
 from batch.store.documents import read_document, read_whole
 
 if TYPE_CHECKING:
@@ -77,14 +78,12 @@ def load_model(
     """
     from batch.model.loading import load_scorer
 
-    path = layout.model_path(recipe.model_sha256)
-    with store.fetch(path) as local:
-        found = hash_file(local)
-        if found != recipe.model_sha256:
-            raise BadData(
-                f"{store.url}/{path}: found sha256 {found}, its name says otherwise",
-                "delete this damaged copy; the next run makes it again",
-            )
+    model = Content(
+        layout.model_path(recipe.model_sha256),
+        recipe.model_sha256,
+        hint="delete this damaged copy; the next run makes it again",
+    )
+    with fetch_content(store, model) as local:
         _require_code(recipe, code_folder)
         return load_scorer(
             local,

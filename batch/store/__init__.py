@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from batch.errors import DoesNotFit
-from batch.job import Job
 from batch.store.base import AS_IS, Placement, Store
+
+if TYPE_CHECKING:  # Applications that only read do without pydantic.
+    from batch.job import Job
 
 __all__ = ["open_output", "open_store"]
 

@@ -16,7 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from batch.errors import BatchError, DoesNotFit, NotPermitted, StoreDown
 from batch.store import multipart
@@ -33,6 +33,7 @@ from batch.store.base import (
 )
 from batch.store.retrying import retrying
 from batch.store.s3errors import (
+    RAISED,
     Asked,
     condition_failed,
     is_transient,
@@ -201,13 +202,13 @@ class S3Store:
             nonlocal in_doubt
             try:
                 put()
-            except (ClientError, BotoCoreError, OSError) as error:
+            except RAISED as error:
                 in_doubt = in_doubt or may_have_arrived(error)
                 raise
 
         try:
             retrying(attempt, is_transient=is_transient)
-        except (ClientError, BotoCoreError, OSError) as error:
+        except RAISED as error:
             if not in_doubt and condition_failed(error):
                 return False
             failure = self._translated(error, "s3:PutObject", path)
@@ -234,7 +235,7 @@ class S3Store:
     def _translating(self, action: str, path: str) -> Iterator[None]:
         try:
             yield
-        except (ClientError, BotoCoreError, OSError) as error:
+        except RAISED as error:
             failure = self._translated(error, action, path)
             if action == "s3:GetObject" and isinstance(failure, NotPermitted):
                 self._require_there(path, failure)
@@ -248,7 +249,7 @@ class S3Store:
         key = self._root + path
         try:
             page = retrying(partial(self._page, key, {"MaxKeys": 1}), is_transient=is_transient)
-        except (ClientError, BotoCoreError, OSError):
+        except RAISED:
             raise denied from None
         if not any(item["Key"] == key for item in page.get("Contents", ())):
             raise Missing(f"{self.url}/{path}: does not exist") from None

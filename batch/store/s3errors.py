@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from botocore import exceptions as aws
+from urllib3.exceptions import HTTPError
 
 from batch.errors import BatchError, DoesNotFit, NotPermitted, StoreDown
 from batch.store.base import Changed, Missing
@@ -15,10 +16,12 @@ _TRANSIENT_STATUS = {429, 500, 502, 503, 504}
 _TRANSIENT_CODES = {"RequestTimeout", "SlowDown", "ConditionalRequestConflict", "OperationAborted",
                     "ConcurrentModification", "BadDigest", "XAmzContentChecksumMismatch",
                     "IncompleteBody"}  # fmt: skip
+#: What a request may raise; the last two escape from botocore while a body is read.
+RAISED = (aws.ClientError, aws.BotoCoreError, HTTPError, OSError)
 #: Nothing was sent: no server was reached.
 _UNSENT = (aws.EndpointConnectionError, aws.ConnectTimeoutError, aws.ProxyConnectionError)
 _TRANSPORT = (aws.HTTPClientError, aws.ResponseStreamingError, aws.IncompleteReadError,
-              aws.FlexibleChecksumError, ConnectionError, TimeoutError)  # fmt: skip
+              aws.FlexibleChecksumError, HTTPError, ConnectionError, TimeoutError)  # fmt: skip
 _NO_CREDENTIALS = (aws.NoCredentialsError, aws.PartialCredentialsError,
                    aws.CredentialRetrievalError, aws.ProfileNotFound)  # fmt: skip
 _LOG_IN = (

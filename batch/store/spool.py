@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from batch.errors import NotPermitted, StoreDown
@@ -21,11 +22,22 @@ from batch.store.writers import this_host, writer_is_dead
 _SPARE_BYTES = 64 << 20
 _FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _HINT = "set BATCH_PREDICT_SPOOL to a folder on a local disk with room"
+_elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
+
+
+@contextmanager
+def spooling_in(folder: Path) -> Iterator[None]:
+    """Inside, this thread's spool folder is another one: what is to stay there need not be moved."""
+    before = _elsewhere.set(folder)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(before)
 
 
 def spool_folder() -> Path:
     """The folder, made if need be. Raises `NotPermitted` for one that somebody else made."""
-    named = os.environ.get("BATCH_PREDICT_SPOOL")
+    named = _elsewhere.get() or os.environ.get("BATCH_PREDICT_SPOOL")
     folder = Path(named) if named else Path(f"/var/tmp/batch-predict-{os.getuid()}")  # noqa: S108  # Its owner is looked at.
     with naming(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,167 @@
+"""Immutable objects, verified: of a remote store brought to this host once, for all processes.
+
+A file is brought by one process at a time, under a name of its own, verified, and only then named
+by its sha256; it is verified again before each use. A damaged one is dropped and brought anew.
+Where the cache cannot be used it is done without, and a warning says so. Local stores have none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from batch.errors import BadData, NotPermitted, StoreDown
+from batch.logs import log
+from batch.store.base import Missing, Store
+from batch.store.cachefolder import (
+    FILES,
+    UNFINISHED,
+    cache_folder,
+    one_at_a_time,
+    trim,
+    warn_of_cache,
+)
+from batch.store.documents import read_whole
+from batch.store.spool import spooling_in
+
+
+@dataclass(frozen=True)
+class Content:
+    """An object, what it must hold, and the next step where the store holds something else."""
+
+    path: str
+    sha256: str
+    size: int | None = None
+    hint: str = ""
+
+
+class _Unusable(Exception):
+    """The cache, or the disk below it; says nothing about the store."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+_Taken = TypeVar("_Taken")
+
+
+def read_content(store: Store, content: Content) -> bytes:
+    """The very bytes that were verified. Raises `BadData` when the store holds others."""
+    read = partial(_read, source=f"{store.url}/{content.path}", content=content)
+    if not store.is_remote:
+        with store.fetch(content.path) as local:
+            return read(local)
+    try:
+        return _through_cache(store, content, read)
+    except _Unusable as trouble:
+        # In memory: what is wrong with the cache may be wrong with the spool folder too.
+        data = read_whole(store, content.path).data
+        _verify(len(data), _sha256(data), f"{store.url}/{content.path}", content)
+        warn_of_cache(trouble.reason)
+        return data
+
+
+@contextmanager
+def fetch_content(store: Store, content: Content) -> Iterator[Path]:
+    """A verified local file, which may stay mapped. Raises `BadData` when the store holds others.
+
+    A cached file is never written to, only unlinked.
+    """
+    hold = partial(_hash, source=f"{store.url}/{content.path}", content=content)
+    trouble = None
+    if store.is_remote:
+        try:
+            _through_cache(store, content, hold)
+        except _Unusable as error:
+            trouble = error.reason
+        else:
+            trim()
+            yield cache_folder() / FILES / content.sha256
+            return
+    with store.fetch(content.path) as local:
+        hold(local)
+        if trouble:
+            warn_of_cache(trouble)
+        yield local
+
+
+def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken]) -> _Taken:
+    """What `take` makes of the file in the cache; it raises `BadData` for a damaged one."""
+    try:
+        folder = cache_folder()
+        path = folder / FILES / content.sha256
+        with suppress(FileNotFoundError, BadData):
+            return _used(path, take)
+        with one_at_a_time(folder, content.sha256):
+            try:
+                return _used(path, take)  # Another process was quicker.
+            except FileNotFoundError:
+                pass
+            except BadData as error:
+                log.warning("%s: this cached file is damaged and brought anew: %s", path, error)
+                path.unlink(missing_ok=True)
+            return _brought(store, content, path, take)
+    except OSError as error:
+        raise _Unusable(error) from None
+
+
+def _used(path: Path, take: Callable[[Path], _Taken]) -> _Taken:
+    taken = take(path)
+    with suppress(OSError):  # What is least recently used goes first; a read-only cache stays.
+        os.utime(path)
+    return taken
+
+
+def _brought(store: Store, content: Content, path: Path, take: Callable[[Path], _Taken]) -> _Taken:
+    path.parent.mkdir(exist_ok=True)
+    try:
+        with spooling_in(path.parents[1] / UNFINISHED), store.fetch(content.path) as local:
+            return _named(local, path, take)
+    except Missing:
+        raise
+    except (StoreDown, NotPermitted) as error:
+        # The disk, or the store: whoever asks the store in another way will see.
+        raise _Unusable(error) from None
+
+
+def _named(local: Path, path: Path, take: Callable[[Path], _Taken]) -> _Taken:
+    try:
+        taken = _used(local, take)
+        # Only what was verified gets its name.
+        local.replace(path)
+    except OSError as error:  # Somebody deletes the folder meanwhile: nothing of the store's.
+        raise _Unusable(error) from None
+    return taken
+
+
+def _read(path: Path, *, source: str, content: Content) -> bytes:
+    data = path.read_bytes()
+    _verify(len(data), _sha256(data), source, content)
+    return data
+
+
+def _hash(path: Path, *, source: str, content: Content) -> None:
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    _verify(path.stat().st_size, found, source, content)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _verify(size: int, sha256: str, source: str, content: Content) -> None:
+    expected_size = size if content.size is None else content.size
+    for what, found, expected in (
+        ("bytes", size, expected_size),
+        ("sha256", sha256, content.sha256),
+    ):
+        if found != expected:
+            raise BadData(f"{source}: {what}: found {found}, expected {expected}", content.hint)
