@@ -25,6 +25,8 @@ from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model
 
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto")
 DAY_1 = [("a", 1, 2), ("b", 3, 4)]
 DAY_2 = [("c", 2, 2)]
 DAY_3 = [("d", 0, 1)]
@@ -32,21 +34,24 @@ DAY_3 = [("d", 0, 1)]
 
 def back(job: JobFolder, to: int | None = None) -> Manifest:
     """Roll back as the command does."""
-    store, loaded = open_store(str(job.output)), load_job(str(job.folder))
-    way = look_back(store, loaded, to=to)
-    return roll_back(store, loaded, way, reason="a bad model", clock=utc_now)
+    store, loaded = open_store(job.output_url), load_job(str(job.folder))
+    with job.mirrored():
+        way = look_back(store, loaded, to=to)
+        return roll_back(store, loaded, way, reason="a bad model", clock=utc_now)
 
 
 def go_on(job: JobFolder) -> Manifest | None:
     """Unpause as the command does."""
-    return unpause(open_store(str(job.output)), load_job(str(job.folder)), clock=utc_now)
+    with job.mirrored():
+        return unpause(open_store(job.output_url), load_job(str(job.folder)), clock=utc_now)
 
 
 def tidy(
     job: JobFolder, *, delete: bool = True, retain: timedelta = timedelta(days=1000)
 ) -> Garbage:
     """Prune as the command does."""
-    return prune(open_store(str(job.output)), retain=retain, delete=delete)
+    with job.mirrored():
+        return prune(open_store(job.output_url), retain=retain, delete=delete)
 
 
 def age(job: JobFolder, days: float = 8) -> None:
@@ -84,7 +89,7 @@ def test_a_rollback_is_a_new_version_with_the_old_content_and_stops_the_line(
     three: JobFolder,
 ) -> None:
     """Readers go forward to it, and runs say that it is paused."""
-    reader = Predictions(str(three.output))
+    reader = Predictions(three.output_url)
     assert reader.get("d") is not None
     manifest = back(three)
     assert (manifest.version, manifest.kind) == (4, "rollback")
@@ -194,7 +199,7 @@ def test_unpause_leaves_a_rollback_that_came_meanwhile(three: JobFolder) -> None
             rolled = True
             back(three, to=1)
 
-    store = Wrapped(open_store(str(three.output)), roll)
+    store = Wrapped(open_store(three.output_url), roll)
     assert unpause(store, load_job(str(three.folder)), clock=utc_now) is None
     assert oracle.judge(three.output)["paused"] is not None
 
@@ -211,14 +216,16 @@ def test_a_held_run_that_is_given_up_is_predicted_anew(job: JobFolder) -> None:
     job.add("1.csv", DAY_1)
     held = job.run()
     assert held.exit_code == 3
-    assert discard(open_store(str(job.output)), now=utc_now()) == (held.run_id,)
-    assert discard(open_store(str(job.output)), now=utc_now()) == ()
+    with job.mirrored():
+        assert discard(open_store(job.output_url), now=utc_now()) == (held.run_id,)
+        assert discard(open_store(job.output_url), now=utc_now()) == ()
     job.configure()
     again = job.run()
     assert again.run_id != held.run_id
     assert job.judge()["totals"]["inputs"] == 1
 
 
+@pytest.mark.local_only
 def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> None:
     """And nothing that is young, named, or needed by a run that is not published."""
     for name in ("data/dead-run/00000-x.parquet", "ledger/lost.parquet", "models/0/model.joblib",
@@ -236,6 +243,7 @@ def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> No
     assert three.run().name == "nothing to do"
 
 
+@pytest.mark.local_only
 def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +302,7 @@ def test_a_version_that_somebody_removed_does_not_keep_the_others(
     assert oracle.newest(job.output)["oldest_kept"] == 2  # type: ignore[index]
 
 
+@pytest.mark.local_only
 def test_what_a_pending_run_did_survives_however_old(job: JobFolder) -> None:
     """It is adopted after the pruning, under the same run id."""
     job.configure(checks={"min_rows": 3})
@@ -306,6 +315,7 @@ def test_what_a_pending_run_did_survives_however_old(job: JobFolder) -> None:
     job.judge()
 
 
+@pytest.mark.local_only
 def test_an_unreadable_manifest_keeps_everything(three: JobFolder) -> None:
     """Nobody knows what it named."""
     (three.output / "data" / "dead").mkdir()
@@ -317,6 +327,7 @@ def test_an_unreadable_manifest_keeps_everything(three: JobFolder) -> None:
     assert (three.output / "data" / "dead" / "part").exists()
 
 
+@pytest.mark.local_only
 def test_a_run_prunes_after_its_own_commit_once_a_day(job: JobFolder) -> None:
     """An idle run leaves everything as it is."""
     garbage = job.output / "data" / "dead" / "part"
@@ -386,6 +397,7 @@ def test_predictions_never_leave_without_the_rejects_of_their_input(job: JobFold
     assert oracle.judge(job.output)["totals"]["records"] == 0
 
 
+@pytest.mark.local_only
 def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> None:
     """Before a rollback: what gives way to what, and which inputs are predicted again."""
     folder = str(three.folder)
