@@ -16,6 +16,9 @@ from tests.wrapped import Wrapped
 if TYPE_CHECKING:
     import pytest
 
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto")
+
 
 def test_what_a_lost_race_leaves_open_is_said(
     job: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

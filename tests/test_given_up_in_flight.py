@@ -24,6 +24,9 @@ from tests.jobs import JobFolder
 if TYPE_CHECKING:
     import pytest
 
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto")
+
 
 def age(job: JobFolder) -> None:
     """Let everything in the output look eight days old."""
@@ -63,7 +66,7 @@ def test_what_a_run_publishes_survives_that_its_plan_is_discarded_and_pruned(
     held_for_long(job)
 
     def give_up() -> None:
-        store = open_store(str(job.output))
+        store = open_store(job.output_url)
         discard(store, now=utc_now())
         prune(store, retain=timedelta(days=1000), delete=True)
 
@@ -78,7 +81,7 @@ def test_what_a_run_publishes_survives_that_another_host_clears_its_plan_and_pru
     held_for_long(job)
 
     def go_over() -> None:
-        store = open_store(str(job.output))
+        store = open_store(job.output_url)
         clear(store, kind="run", run_id="other", before=datetime.now(UTC) + timedelta(hours=1))
         prune(store, retain=timedelta(days=1000), delete=True)
 
