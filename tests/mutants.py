@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "sweep takes what a process at work is writing", LOCAL,
-        "if forgotten or writer_is_dead(item.name):", "if True:", "tests/test_store.py",
+        "if forgotten or writer_is_dead(item.name):", "if True:", "tests/test_store_local.py",
     ),
     Mutant(
         "the pointer is moved before the manifest is there", PUBLISHING,

@@ -35,6 +35,8 @@ ATOMIC = ["rgw"] if _WHERE else []
 HOW_TO_GET_RGW = f"scripts/test-s3 builds one, as root; or set {RGW} to its URL"
 _REGION = "us-east-1"
 _START_SECONDS = 120.0
+#: However pytest ends, no server is left behind.
+_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 _SERVE = Path(__file__).parent / "rgw" / "serve"
 
 
@@ -113,29 +115,17 @@ class Bucket:
 
     def read_all(self, prefix: str) -> dict[str, bytes]:
         """Every object below a prefix, by the rest of its key."""
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.name, Prefix=prefix
-        )
-        keys = [item["Key"] for page in pages for item in page.get("Contents", ())]
-        return {
-            key.removeprefix(prefix): self.client.get_object(Bucket=self.name, Key=key)[
-                "Body"
-            ].read()
-            for key in keys
-        }
+        return {name.removeprefix(prefix): self.read(name) for name in self.names(prefix)}
+
+    def read(self, key: str) -> bytes:
+        """The bytes of an object."""
+        body: bytes = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
+        return body
 
     def uploads(self) -> list[str]:
         """The keys of large uploads that are neither completed nor aborted."""
         found = self.client.list_multipart_uploads(Bucket=self.name)
         return [upload["Key"] for upload in found.get("Uploads", ())]
-
-    def mirror(self, prefix: str, folder: Path) -> Path:
-        """Copy what lies below a prefix into a folder, for who reads files only."""
-        for key in self.names(f"{prefix}/"):
-            path = folder / key.removeprefix(f"{prefix}/")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.client.download_file(self.name, key, str(path))
-        return folder
 
 
 class Server:
@@ -150,7 +140,7 @@ class Server:
         """Return when it answers."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [*_WITH_US, *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -169,6 +159,8 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+            while self._answers():  # Its children go a moment later.
+                time.sleep(0.01)
 
     def _answers(self) -> bool:
         with socket.socket() as probe:

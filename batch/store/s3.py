@@ -72,7 +72,7 @@ class S3Store:
             while True:
                 page = retrying(partial(self._page, folder, more), is_transient=is_transient)
                 now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
-                found += map(self._entry, page.get("Contents", ()))
+                found += map(self._entry, filter(_is_object, page.get("Contents", ())))
                 if not page.get("IsTruncated"):
                     return Listing(tuple(sorted(found, key=lambda entry: entry.path)), now)
                 more = {"ContinuationToken": page["NextContinuationToken"]}
@@ -175,20 +175,20 @@ class S3Store:
         name = self._name(path)
         with self._translating("s3:PutObject", path):
             upload_id = multipart.begin(client(), name, self._placement.all)
+        is_dropped = True
         try:
             with self._translating("s3:PutObject", path):
                 pieces = multipart.send(client(), name, upload_id, local)
-            return self._write(
-                path,
-                lambda: multipart.complete(client(), name, upload_id, pieces),
-                is_ours=lambda: self._has_size(path, local),
-            )
+            put = partial(multipart.complete, client(), name, upload_id, pieces)
+            is_dropped = not self._write(path, put, is_ours=lambda: self._has_size(path, local))
         except Unknown:
-            raise  # It may be completed yet.
-        except BaseException:
-            with suppress(Exception):  # A lifecycle rule of the bucket drops what is left.
-                multipart.abort(client(), name, upload_id)
+            is_dropped = False  # It may be completed yet.
             raise
+        finally:
+            if is_dropped:
+                with suppress(Exception):  # A lifecycle rule of the bucket drops what is left.
+                    multipart.abort(client(), name, upload_id)
+        return not is_dropped
 
     def _write(self, path: str, put: Callable[[], None], *, is_ours: Callable[[], bool]) -> bool:
         """Write under a condition; False when it does not hold, for what is there is not ours.
@@ -266,6 +266,11 @@ class S3Store:
 
     def _name(self, path: str) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self._root + path}
+
+
+def _is_object(item: Mapping[str, Any]) -> bool:
+    """Rather than the marker that a console makes of an empty folder."""
+    return bool(item["Size"]) or not item["Key"].endswith("/")
 
 
 def _given(**arguments: str | None) -> dict[str, str]:

@@ -7,6 +7,7 @@ belongs to the process that its name begins with; the files of dead processes ar
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from batch.store.writers import this_host, writer_is_dead
 #: What must stay free besides the file: others write to the same disk.
 _SPARE_BYTES = 64 << 20
 _FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
+_OURS = re.compile(r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{16}")
 _HINT = "set BATCH_PREDICT_SPOOL to a folder on a local disk with room"
 _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
 
@@ -77,10 +79,15 @@ def require_room(path: Path, wanted_bytes: int) -> None:
 
 
 def sweep_spool() -> None:
-    """Remove what processes of this host that are no more left in the folder."""
+    """Remove what processes of this host that are no more left in the folder.
+
+    What bears no name of ours is not ours: an operator may name a folder that others use.
+    """
     folder = spool_folder()
     with naming(folder):
         for item in os.scandir(folder):
+            if not _OURS.fullmatch(item.name):
+                continue
             with suppress(FileNotFoundError):
                 forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
                 if not (forgotten or writer_is_dead(item.name)):
