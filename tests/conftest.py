@@ -31,10 +31,15 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A module that says `PLACES = both` has its tests run on local disk and on S3."""
+    """The tests of a module that names several `PLACES` run in each of them.
+
+    Where the gateway is, they run there too.
+    """
     if "storage" in metafunc.fixturenames:
         local_only = metafunc.definition.get_closest_marker("local_only")
         places = getattr(metafunc.module, "PLACES", ("local",))
+        if "moto" in places and servers.RGW in os.environ:
+            places = (*places, "rgw")
         metafunc.parametrize("storage", ("local",) if local_only else places)
 
 

@@ -29,6 +29,11 @@ def statements(policy: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {statement["Sid"]: statement for statement in policy["Statement"]}
 
 
+def principal(user: servers.User) -> dict[str, list[str]]:
+    """A user of the gateway, as a policy names it."""
+    return {"AWS": [f"arn:aws:iam:::user/user-{user.key}"]}
+
+
 def test_a_runner_writes_below_its_output_alone(job: JobFolder) -> None:
     """And lists and reads what it names, in three buckets."""
     job.configure(**ON_S3)
@@ -108,9 +113,14 @@ def test_a_run_needs_exactly_its_policy(
     job.add("1.csv", [("a", 1, 2)])
     policy = runner_policy(load_job(str(job.folder)))
     for statement in policy["Statement"]:
-        statement["Principal"] = {"AWS": [f"arn:aws:iam:::user/user-{servers.STRANGER.key}"]}
+        statement["Principal"] = principal(servers.STRANGER)
         statement["Action"] = [one for one in statement["Action"] if one != missing]
     policy["Statement"] = [one for one in policy["Statement"] if one["Action"]]
+    everything = [f"arn:aws:s3:::{rgw.name}", f"arn:aws:s3:::{rgw.name}/*"]
+    policy["Statement"].append(  # For this test to look at what the run has written.
+        {"Effect": "Allow", "Principal": principal(servers.OWNER), "Action": ["s3:*"],
+         "Resource": everything}
+    )  # fmt: skip
     rgw.client.put_bucket_policy(Bucket=rgw.name, Policy=json.dumps(policy))
     for name, value in rgw.server.environment(servers.STRANGER).items():
         monkeypatch.setenv(name, value)

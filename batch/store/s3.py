@@ -238,19 +238,17 @@ class S3Store:
         except RAISED as error:
             failure = self._translated(error, action, path)
             if action == "s3:GetObject" and isinstance(failure, NotPermitted):
-                self._require_there(path, failure)
+                self._require_there(path)
             raise failure from None
 
-    def _require_there(self, path: str, denied: BatchError) -> None:
+    def _require_there(self, path: str) -> None:
         """Raises `Missing` for an object that a reading was denied because it is not there.
 
         Whoever may list only a prefix is told 403 of what is absent; the listing tells which.
         """
         key = self._root + path
-        try:
+        with self._translating("s3:ListBucket", path):
             page = retrying(partial(self._page, key, {"MaxKeys": 1}), is_transient=is_transient)
-        except RAISED:
-            raise denied from None
         if not any(item["Key"] == key for item in page.get("Contents", ())):
             raise Missing(f"{self.url}/{path}: does not exist") from None
 
