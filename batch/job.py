@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -23,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from batch.duration import Duration
 from batch.pattern import InputPattern
 
 ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
@@ -38,26 +38,9 @@ PANDAS_NULLS = (
 KEY_NULLS = ("",)
 MIN_REJECTS = 10
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUFFIXES: dict[str, Format] = {
     "csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet"
 }  # fmt: skip
-
-
-def parse_duration(value: object) -> timedelta:
-    """Turn "90s", "10m", "26h" or "90d" into a timedelta."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError('expected a duration such as "60s", "10m", "26h" or "90d"')
-    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
-
-
-_DURATION_SCHEMA = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]$"}
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration, json_schema_input_type=str),
-    Field(json_schema_extra=_DURATION_SCHEMA),
-]
 
 
 #: A TOML array of strings, held immutable.

@@ -696,7 +696,7 @@ def test_an_interval_of_nothing_is_refused(output: Output) -> None:
 def test_polling_comes_back_after_a_fork(output: Output) -> None:
     """A forked worker gets new versions by a thread of its own."""
     output.publish(TWO_ROWS)
-    with _python(_FORKING, str(output.folder)) as process:
+    with _python(FORKING, str(output.folder)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "version 1\n"
         output.publish(ONE_MORE)
@@ -704,7 +704,7 @@ def test_polling_comes_back_after_a_fork(output: Output) -> None:
     assert process.returncode == 0
 
 
-_FORKING = """
+FORKING = """
 import os, sys, threading
 from batch.client import Predictions
 

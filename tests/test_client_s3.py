@@ -23,6 +23,7 @@ from batch.store.base import Store
 from tests.counting_s3 import BUCKET, CountingS3, serving
 from tests.jobs import JobFolder
 from tests.published import Output, flip_byte, part
+from tests.test_client import FORKING
 
 URL = f"s3://{BUCKET}/out"
 SOON = 30.0  # seconds: only a failing test waits this long
@@ -168,7 +169,7 @@ def test_lookups_do_not_wait_for_s3(output: Output, server: CountingS3) -> None:
 def test_a_forked_worker_polls_with_a_client_of_its_own(output: Output) -> None:
     """As in a server that loads before it forks."""
     output.publish(TWO_ROWS)
-    with _python(_FORKING) as process:
+    with _python(FORKING) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "version 1\n"
         output.publish(ONE_MORE)
@@ -416,20 +417,4 @@ from batch.client import Predictions
 
 predictions = Predictions(sys.argv[1])
 print(predictions.version, predictions.get(sys.argv[2])["prediction"])
-"""
-
-_FORKING = """
-import os, sys, threading
-from batch.client import Predictions
-
-predictions = Predictions(sys.argv[1])
-changed = threading.Event()
-predictions.start(0.01, on_change=lambda _: changed.set())
-if child := os.fork():
-    predictions.close()
-    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-print("version", predictions.version, flush=True)
-changed.wait(30)
-print("version", predictions.version, flush=True)
-os._exit(0)
 """

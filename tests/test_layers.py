@@ -31,7 +31,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "values": [
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
-         "digest", "wording"},
+         "digest", "wording", "duration"},
     ],
     "ground": [{"errors", "logs"}],
 }  # fmt: skip

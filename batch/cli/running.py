@@ -27,7 +27,7 @@ _SHOWN = 10
 
 def _duration(context: click.Context, option: click.Parameter, value: str) -> timedelta:
     del context
-    from batch.job import parse_duration
+    from batch.duration import parse_duration
 
     try:
         return parse_duration(value)
