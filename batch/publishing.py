@@ -72,7 +72,7 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
     A failure is only logged: the version exists, and the next run repairs the pointer.
     """
     try:
-        while True:
+        for _ in range(TRIES):
             current = read_pointer(store)
             if current and current[0].version >= manifest.version:
                 break
@@ -82,6 +82,8 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
                 )
             except Changed:
                 continue
+        else:
+            raise TryAgain(f"{store.url}/{layout.POINTER}: replaced by others {TRIES} times")
         # Somebody may have committed the next number and died before moving the pointer.
         newer = read_manifest(store, manifest.version + 1)
     except Missing:

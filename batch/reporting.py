@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 
 from batch import layout
 from batch.errors import BatchError
@@ -19,7 +20,7 @@ from batch.store.base import Exists, Missing, Store
 #: Called with slices done, slices in all, and records predicted so far.
 Progress = Callable[[int, int, int], None]
 
-_ATTEMPTS = 10_000
+_TRIES = 5
 
 
 @dataclass
@@ -78,7 +79,8 @@ def leave_record(store: Store, trace: Trace, outcome: Outcome, *, now: datetime)
 
 def _create_record(store: Store, trace: Trace, outcome: Outcome, now: datetime) -> None:
     assert trace.run_id is not None, "the caller looked"
-    for attempt in range(1, _ATTEMPTS):
+    attempt = 1
+    for _ in range(_TRIES):
         record = RunRecord(
             run_id=trace.run_id,
             attempt=attempt,
@@ -101,6 +103,11 @@ def _create_record(store: Store, trace: Trace, outcome: Outcome, now: datetime) 
         with suppress(Exists):
             store.create(layout.record_path(trace.run_id, attempt), encode(record))
             return
+        # A run that is held again and again has many: ask once instead of trying each.
+        found = {entry.path for entry in store.list(layout.RUNS).entries}
+        attempt = next(
+            number for number in count(1) if layout.record_path(trace.run_id, number) not in found
+        )
 
 
 def _beat(store: Store, trace: Trace, outcome: Outcome, now: datetime) -> None:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,15 +74,15 @@ class Host:
 
     def _say(self, line: str) -> None:
         assert self._forks.stdin is not None
-        self._forks.stdin.write(f"{line}\n")
-        try:
+        with suppress(BrokenPipeError):  # The answer that does not come says more.
+            self._forks.stdin.write(f"{line}\n")
             self._forks.stdin.flush()
-        except BrokenPipeError:
-            raise AssertionError(self._forks.wait(5)) from None
 
     def _hear(self) -> str:
         assert self._forks.stdout is not None
-        return self._forks.stdout.readline()
+        heard = self._forks.stdout.readline()
+        assert heard, f"the process that forks has ended: {self._forks.wait(10)}"
+        return heard
 
 
 @contextmanager

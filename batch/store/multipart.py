@@ -6,11 +6,12 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from batch.store.retrying import retrying
-from batch.store.s3errors import is_transient
+from batch.store.s3errors import is_transient, whole
 
 #: Above this, an object goes in pieces; S3 takes at most 5 GB in one request.
 THRESHOLD_BYTES = 64 << 20
@@ -24,7 +25,9 @@ _Pieces = list[dict[str, Any]]
 def begin(s3: Any, name: Mapping[str, str], placement: Mapping[str, str]) -> str:
     """The id of a new upload."""
     answer = retrying(
-        lambda: s3.create_multipart_upload(**name, ChecksumAlgorithm="CRC32", **placement),
+        lambda: whole(
+            s3.create_multipart_upload(**name, ChecksumAlgorithm="CRC32", **placement), "UploadId"
+        ),
         is_transient=is_transient,
     )
     return str(answer["UploadId"])
@@ -40,8 +43,15 @@ def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Piec
             file.seek((number - 1) * piece_bytes)
             data = file.read(piece_bytes)
         answer = retrying(
-            lambda: s3.upload_part(
-                **name, UploadId=upload_id, PartNumber=number, Body=data, ChecksumAlgorithm="CRC32"
+            lambda: whole(
+                s3.upload_part(
+                    **name,
+                    UploadId=upload_id,
+                    PartNumber=number,
+                    Body=data,
+                    ChecksumAlgorithm="CRC32",
+                ),
+                "ETag",
             ),
             is_transient=is_transient,
         )
@@ -54,9 +64,10 @@ def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Piec
 
 def complete(s3: Any, name: Mapping[str, str], upload_id: str, pieces: _Pieces) -> None:
     """Give the object its name, if that is free; one try."""
-    s3.complete_multipart_upload(
+    answer = s3.complete_multipart_upload(
         **name, UploadId=upload_id, MultipartUpload={"Parts": pieces}, IfNoneMatch="*"
     )
+    whole(answer, "ETag")  # S3 may begin to answer before it knows: the body tells.
 
 
 def abort(s3: Any, name: Mapping[str, str], upload_id: str) -> None:
@@ -73,7 +84,10 @@ def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -
         def get() -> bytes:
             last = min(start + PIECE_BYTES, size) - 1
             answer = s3.get_object(**name, IfMatch=etag, Range=f"bytes={start}-{last}")
-            data: bytes = answer["Body"].read()
+            with closing(answer["Body"]) as body:
+                data: bytes = body.read()
+            if len(data) != last + 1 - start:
+                raise ConnectionError(f"found {len(data)} bytes, asked for {last + 1 - start}")
             return data
 
         data = retrying(get, is_transient=is_transient)

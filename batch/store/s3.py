@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
@@ -40,6 +40,7 @@ from batch.store.s3errors import (
     may_have_arrived,
     status_of,
     translated,
+    whole,
 )
 from batch.store.spool import require_room, spooled, sweep_spool
 
@@ -47,6 +48,8 @@ CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5, 30
 _CONNECTIONS = 32
 _COPY_BYTES = 1 << 20
 _NOT_MODIFIED = 304
+#: What the head of an object always says.
+_DESCRIBED = ("ContentLength", "ETag", "LastModified")
 
 
 class S3Store:
@@ -80,7 +83,8 @@ class S3Store:
     def stat(self, path: str) -> Entry:
         with self._translating("s3:GetObject", path):
             head = retrying(
-                lambda: client().head_object(**self._name(path)), is_transient=is_transient
+                lambda: whole(client().head_object(**self._name(path)), *_DESCRIBED),
+                is_transient=is_transient,
             )
         return Entry(path, head["ContentLength"], head["ETag"], head["LastModified"])
 
@@ -92,7 +96,8 @@ class S3Store:
                 if status_of(error) == _NOT_MODIFIED:
                     return None
                 raise
-            return Blob(answer["Body"].read(), answer["ETag"])
+            with closing(answer["Body"]) as body:
+                return Blob(body.read(), whole(answer, *_DESCRIBED)["ETag"])
 
         with self._translating("s3:GetObject", path):
             return retrying(get, is_transient=is_transient)
@@ -118,7 +123,7 @@ class S3Store:
 
     def replace(self, path: str, data: bytes, *, token: str | None) -> None:
         condition = {"IfMatch": token} if token else {"IfNoneMatch": "*"}
-        if not self._put(path, data, **condition):
+        if not self._put(path, data, expected=token, **condition):
             raise Changed(f"{self.url}/{path}: somebody else replaced it meanwhile")
 
     def delete(self, path: str) -> None:
@@ -136,14 +141,13 @@ class S3Store:
 
         def get() -> Any:
             answer = client().get_object(**self._name(path), **_given(IfMatch=token))
-            size, body = answer["ContentLength"], answer["Body"]
-            require_room(local, size)
-            if size >= multipart.THRESHOLD_BYTES:
-                body.close()
-                return answer
-            with local.open("wb") as file:
-                for block in body.iter_chunks(_COPY_BYTES):
-                    file.write(block)
+            with closing(answer["Body"]) as body:
+                size = whole(answer, *_DESCRIBED)["ContentLength"]
+                require_room(local, size)
+                if size < multipart.THRESHOLD_BYTES:
+                    with local.open("wb") as file:
+                        for block in body.iter_chunks(_COPY_BYTES):
+                            file.write(block)
             return answer
 
         with self._translating("s3:GetObject", path):
@@ -154,13 +158,15 @@ class S3Store:
         modified = answer["LastModified"].timestamp()
         os.utime(local, (modified, modified))
 
-    def _put(self, path: str, data: bytes, **condition: str) -> bool:
+    def _put(
+        self, path: str, data: bytes, *, expected: str | None = None, **condition: str
+    ) -> bool:
         def put() -> None:
             client().put_object(
                 **self._name(path), Body=data, **condition, **self._placement.encryption
             )
 
-        return self._write(path, put, is_ours=lambda: self._holds(path, data))
+        return self._write(path, put, is_ours=lambda: self._holds(path, data, expected))
 
     def _send_whole(self, path: str, local: Path) -> bool:
         def put() -> None:
@@ -223,9 +229,14 @@ class S3Store:
                 ) from None
         return True
 
-    def _holds(self, path: str, data: bytes) -> bool:
+    def _holds(self, path: str, data: bytes, expected: str | None) -> bool:
+        """Raises `StoreDown` while what we replace is still there: ours may come yet."""
         blob = self.read(path)
-        return blob is not None and blob.data == data
+        if blob is not None and blob.data == data:
+            return True
+        if blob is not None and blob.token == expected:
+            raise StoreDown(f"{self.url}/{path}: not replaced yet")
+        return False
 
     def _has_size(self, path: str, local: Path) -> bool:
         """Names of uploads are fresh, or hashes of the content: the size tells ours."""
@@ -256,7 +267,9 @@ class S3Store:
         return translated(error, Asked(action, self.bucket, f"{self.url}/{path}".rstrip("/")))
 
     def _page(self, prefix: str, more: Mapping[str, Any]) -> Any:
-        return client().list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more)
+        page = client().list_objects_v2(Bucket=self.bucket, Prefix=prefix, **more)
+        whole(page["ResponseMetadata"]["HTTPHeaders"], "date")
+        return whole(page, "IsTruncated")  # An empty body is no listing, not an empty one.
 
     def _entry(self, item: Mapping[str, Any]) -> Entry:
         path = item["Key"][len(self._root) :]

@@ -103,6 +103,18 @@ def may_have_arrived(error: Exception) -> bool:
     return isinstance(error, _TRANSPORT) and not isinstance(error, _UNSENT)
 
 
+def whole(answer: dict[str, Any], *fields: str) -> dict[str, Any]:
+    """The answer, if it has these fields. Raises `ConnectionError` for one that was cut off.
+
+    Python's http.client takes a head that ends early for a whole one, and then a listing or an
+    object looks empty.
+    """
+    missing = [field for field in fields if field not in answer]
+    if missing:
+        raise ConnectionError(f"the answer was cut off before {missing[0]}")
+    return answer
+
+
 def condition_failed(error: Exception) -> bool:
     """Whether the server looked at the condition, and it did not hold."""
     return isinstance(error, aws.ClientError) and (
