@@ -29,7 +29,8 @@ Kind = Literal[
     "answer", "close", "lose", "truncate", "behead", "flip", "stall", "delay", "hold", "call"
 ]  # fmt: skip
 
-_BLOCK = 16 << 10
+_BLOCK = 64 << 10
+_NAP_SECONDS = 0.005
 _LIMIT = 1 << 20
 
 
@@ -257,7 +258,9 @@ class Proxy:
         """Wait for our share of the rate, and then send."""
         if self.rate and size:
             self._free_at = max(self._free_at, self._loop.time()) + size / self.rate
-            await asyncio.sleep(self._free_at - self._loop.time())
+            due = self._free_at - self._loop.time()
+            if due > _NAP_SECONDS:  # A shorter sleep would last longer than it should.
+                await asyncio.sleep(due)
         if writer:
             writer.write(block)
             await writer.drain()
