@@ -137,7 +137,9 @@ class _SliceRun:
         failure: Unreadable | None = None
         try:
             # Leaving this `with` checks that the input is still the one that was planned.
-            with self._tools.inputs.fetch(planned.path, token=planned.token) as local:
+            with self._tools.inputs.fetch(
+                planned.path, token=planned.token, size=planned.size
+            ) as local:
                 tally.digest = self._digest(local)
                 if tally.digest == planned.seen_digest:
                     raise Resent(tally.digest)

@@ -112,10 +112,10 @@ class Watched:
             return self._store.read(path, unless=unless)
 
     @contextmanager
-    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+    def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
         with ExitStack() as stack:
             with self._at("fetch", path):
-                local = stack.enter_context(self._store.fetch(path, token=token))
+                local = stack.enter_context(self._store.fetch(path, token=token, size=size))
             yield local
 
     def create(self, path: str, data: bytes) -> None:

@@ -143,15 +143,15 @@ def test_a_large_file_arrives_as_it_was_sent(
     size: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one piece or several, there and back, with an edge of a piece on either side of its end."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 5 << 20)
-    monkeypatch.setattr(multipart, "PIECE_BYTES", 5 << 20)
+    for name in ("THRESHOLD_BYTES", "PIECE_BYTES", "RANGED_BYTES", "RANGE_BYTES"):
+        monkeypatch.setattr(multipart, name, 5 << 20)
     source = tmp_path / "source"
     source.write_bytes(bytes(number % 251 for number in range(size % 1000)).ljust(size, b"x"))
     with store.upload("data/part") as local:
         local.write_bytes(source.read_bytes())
     (entry,) = store.list("data").entries
     assert entry.size == size
-    with store.fetch("data/part", token=entry.token) as local:
+    with store.fetch("data/part", token=entry.token, size=size) as local:
         assert local.read_bytes() == source.read_bytes()
     with pytest.raises(Exists), store.upload("data/part") as local:
         local.write_bytes(b"another".ljust(size))

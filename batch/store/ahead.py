@@ -23,8 +23,9 @@ from batch.store.base import Source, Store
 from batch.store.spool import spooled
 
 _THREADS = 8
-#: Small inputs come side by side, a large one alone: the first is needed first.
-_SIDE_BY_SIDE_BYTES = 32 << 20
+#: Small inputs come side by side. Of large ones the first comes alone, for it is waited for; then
+#: two, so that the network has something to do between them.
+_SIDE_BY_SIDE_BYTES, _LARGE_TOGETHER = 32 << 20, 2
 #: What may wait to be read; one input more may be on its way.
 _WAITING_BYTES, _WAITING_INPUTS = 256 << 20, 256
 _POLL_SECONDS, _SHORT_POLL_SECONDS = 0.02, 0.005
@@ -54,11 +55,11 @@ class Brought:
         self._store, self._folder = store, folder
 
     @contextmanager
-    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+    def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
         """As a store does, but once for each input."""
         target = self._folder / _name(path, token)
         if not self._comes(target):
-            with self._store.fetch(path, token=token) as local:
+            with self._store.fetch(path, token=token, size=size) as local:
                 yield local
             return
         try:
@@ -84,6 +85,7 @@ class _Bringing:
         self._left = deque(wanted)
         self._coming: dict[Path, int] = {}
         self._waiting: dict[Path, int] = {}
+        self._has_come = False
         self._lock, self._stop = threading.Lock(), threading.Event()
         # Daemons: a download that hangs must not keep a process that is told to end.
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(_THREADS)]
@@ -102,6 +104,7 @@ class _Bringing:
                 self._bring(planned, target)
                 with self._lock:
                     self._waiting[target] = self._coming.pop(target)
+                    self._has_come = True
                     if not self._left and not self._coming:
                         (self._folder / _OVER).touch()
             except OSError:  # No room even for a note: without the folder nobody waits.
@@ -110,7 +113,7 @@ class _Bringing:
 
     def _bring(self, planned: PlannedInput, target: Path) -> None:
         try:
-            with self._store.fetch(planned.path, token=planned.token) as local:
+            with self._store.fetch(planned.path, token=planned.token, size=planned.size) as local:
                 local.rename(target)
         except BatchError as error:  # Whoever needs the input meets it again.
             log.debug("%s: not brought ahead: %s", planned.path, error)
@@ -132,7 +135,8 @@ class _Bringing:
     def _has_room(self, size: int) -> bool:
         self._waiting = {path: held for path, held in self._waiting.items() if path.exists()}
         coming, waiting = sum(self._coming.values()), sum(self._waiting.values())
-        return (not coming or coming + size <= _SIDE_BY_SIDE_BYTES) and (
+        together = len(self._coming) < (_LARGE_TOGETHER if self._has_come else 1)
+        return (together or coming + size <= _SIDE_BY_SIDE_BYTES) and (
             not self._waiting
             or (waiting + coming + size <= _WAITING_BYTES and len(self._waiting) < _WAITING_INPUTS)
         )

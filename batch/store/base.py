@@ -86,11 +86,13 @@ class Blob:
 class Source(Protocol):
     """Where inputs are read from."""
 
-    def fetch(self, path: str, *, token: str | None = None) -> AbstractContextManager[Path]:
+    def fetch(
+        self, path: str, *, token: str | None = None, size: int = 0
+    ) -> AbstractContextManager[Path]:
         """A local path to read the object from, inside the `with`.
 
         With `token`, raises `Changed` when the object is another one before or after the reading.
-        Raises `Missing`.
+        With its `size`, a large object may come in pieces. Raises `Missing`.
         """
 
 

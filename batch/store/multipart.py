@@ -16,6 +16,8 @@ from batch.store.s3errors import is_transient, whole
 #: Above this, an object goes in pieces; S3 takes at most 5 GB in one request.
 THRESHOLD_BYTES = 64 << 20
 PIECE_BYTES = 16 << 20
+#: From this size on, an object whose content is known beforehand is brought in ranges.
+RANGED_BYTES, RANGE_BYTES = 16 << 20, 8 << 20
 _MOST_PIECES = 10_000
 _THREADS = 4
 
@@ -82,7 +84,7 @@ def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -
 
     def one(start: int) -> None:
         def get() -> bytes:
-            last = min(start + PIECE_BYTES, size) - 1
+            last = min(start + RANGE_BYTES, size) - 1
             answer = s3.get_object(**name, IfMatch=etag, Range=f"bytes={start}-{last}")
             with closing(answer["Body"]) as body:
                 data: bytes = body.read()
@@ -97,7 +99,7 @@ def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -
         finally:
             os.close(descriptor)
 
-    _side_by_side(one, range(0, size, PIECE_BYTES))
+    _side_by_side(one, range(0, size, RANGE_BYTES))
 
 
 def _side_by_side(one: Any, numbers: Iterable[int]) -> list[Any]:

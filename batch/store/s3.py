@@ -103,9 +103,14 @@ class S3Store:
             return retrying(get, is_transient=is_transient)
 
     @contextmanager
-    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
+    def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
         with spooled() as local:
-            self._download(path, token, local)
+            if token and size >= multipart.RANGED_BYTES:
+                require_room(local, size)
+                with self._translating("s3:GetObject", path):
+                    multipart.bring(client(), self._name(path), token, size, local)
+            else:
+                self._download(path, token, local)
             yield local
 
     def create(self, path: str, data: bytes) -> None:
@@ -142,19 +147,14 @@ class S3Store:
         def get() -> Any:
             answer = client().get_object(**self._name(path), **_given(IfMatch=token))
             with closing(answer["Body"]) as body:
-                size = whole(answer, *_DESCRIBED)["ContentLength"]
-                require_room(local, size)
-                if size < multipart.THRESHOLD_BYTES:
-                    with local.open("wb") as file:
-                        for block in body.iter_chunks(_COPY_BYTES):
-                            file.write(block)
+                require_room(local, whole(answer, *_DESCRIBED)["ContentLength"])
+                with local.open("wb") as file:
+                    for block in body.iter_chunks(_COPY_BYTES):
+                        file.write(block)
             return answer
 
         with self._translating("s3:GetObject", path):
             answer = retrying(get, is_transient=is_transient)
-            size = answer["ContentLength"]
-            if size >= multipart.THRESHOLD_BYTES:
-                multipart.bring(client(), self._name(path), answer["ETag"], size, local)
         modified = answer["LastModified"].timestamp()
         os.utime(local, (modified, modified))
 
