@@ -56,7 +56,7 @@ class LocalStore:
             return None if token == unless else Blob(file.read(), token)
 
     @contextmanager
-    def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
+    def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:  # noqa: ARG002
         target = self._root / path
         self._require(target, token)
         with naming(target):
