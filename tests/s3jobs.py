@@ -41,6 +41,10 @@ class S3JobFolder(JobFolder):
             sections[section]["path"] = self.url(sections[section]["path"])
         super().configure(**sections)
 
+    def configure_as_is(self, **sections: dict[str, Any]) -> None:
+        """Paths stay what they are."""
+        super().configure(**sections)
+
     def url(self, path: str) -> str:
         """Where something of the job folder lies."""
         inside = Path(path).is_relative_to(self.folder) or not Path(path).is_absolute()
