@@ -49,6 +49,12 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
     Raises `NoInput`, `BadData` or `DoesNotFit` for what would stop its first run; then nothing is
     written. A job file that is there already is never touched.
     """
+    for path in (model, sample):
+        if "://" in path:
+            raise BadUsage(
+                f"{path}: init looks at files of this machine",
+                "copy it here, run init, and then set the path in job.toml to the URL",
+            )
     home = Path(folder).resolve()
     file = home / "job.toml"
     if home.exists() and not home.is_dir():

@@ -330,6 +330,13 @@ def test_init_says_what_it_wrote_and_what_comes_next(place: Place) -> None:
     ]
 
 
+def test_a_url_is_for_the_job_file(tmp_path: Path) -> None:
+    """Init looks at a sample on this machine, and says how to go on."""
+    with pytest.raises(BadUsage, match="files of this machine") as caught:
+        initialize(str(tmp_path / "job"), model="m.joblib", sample="s3://b/1.csv", key=["id"])
+    assert "set the path in job.toml" in caught.value.hint
+
+
 def test_a_composite_key_keeps_its_order(place: Place) -> None:
     """--key once for each column."""
     sample = place.write("1.csv", "b,a,x,y\n1,2,3,4\n")
