@@ -130,7 +130,7 @@ def test_who_dies_while_he_brings_it_blocks_nobody(store: Store, server: Countin
     with reader(content) as dead:
         assert asked.wait(SOON)
         # What a download leaves that has already begun to write.
-        (cache_folder() / ".tmp" / f"{_host()}-{dead.pid}-0123").write_bytes(b"half")
+        (cache_folder() / ".tmp" / f"{_host()}-{dead.pid}-0123456789abcdef").write_bytes(b"half")
         with reader(content) as waiting:
             time.sleep(0.3)
             dead.send_signal(signal.SIGKILL)

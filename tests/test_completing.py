@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
 
 #: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
+PLACES = ("local", "moto", "rgw")
 
 
 def test_what_a_lost_race_leaves_open_is_said(

@@ -19,8 +19,8 @@ from tests.jobs import JobFolder
 
 ROWS = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]
 
-#: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
+#: Whatever holds on a local disk holds on S3; it takes long, so there only by scripts/test-s3.
+PLACES = ("local", "rgw")
 
 
 @pytest.fixture

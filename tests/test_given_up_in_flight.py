@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
 #: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
+PLACES = ("local", "moto", "rgw")
 
 
 def age(job: JobFolder) -> None:

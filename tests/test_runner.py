@@ -19,7 +19,7 @@ from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model, touch
 
 #: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
+PLACES = ("local", "moto", "rgw")
 DAY_1 = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]
 DAY_2 = [("d", 2, 2), ("e", 1, 1)]
 

@@ -26,7 +26,7 @@ from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model
 
 #: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
+PLACES = ("local", "moto", "rgw")
 DAY_1 = [("a", 1, 2), ("b", 3, 4)]
 DAY_2 = [("c", 2, 2)]
 DAY_3 = [("d", 0, 1)]
