@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from joblib.externals.loky import reusable_executor
 
 import batch.store.s3
 from tests import servers
@@ -102,7 +103,13 @@ def talking_to(
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BATCH_PREDICT_SPOOL", str(tmp_path / "spool"))
-    # The client of this process knows the server that was there when it was made.
-    batch.store.s3._client.cache_clear()
+    _forget_the_server()
     yield
+    _forget_the_server()
+
+
+def _forget_the_server() -> None:
+    """A client knows the server that was there when it was made, and so do idle workers."""
     batch.store.s3._client.cache_clear()
+    if reusable_executor._executor:
+        reusable_executor._executor.shutdown(kill_workers=True)
