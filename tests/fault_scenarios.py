@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from batch.errors import BatchError
@@ -103,15 +103,19 @@ def without(job: Job, *paths: str) -> Job:
     return dataclasses.replace(job, settings=job.settings.model_copy(update={"input": seen}))
 
 
-def beaten(clock: Callable[[], datetime]) -> Command:
+def beaten(
+    clock: Callable[[], datetime],
+    meanwhile: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Command:
     """A run of which another host, by its own clock, takes the number just before the commit.
 
-    The other one has seen that b.csv changed, and not yet that a.csv did.
+    The other one has seen that b.csv changed, and not yet that a.csv did; it is at work inside
+    `meanwhile`.
     """
 
     def beat(job: Folder) -> None:
         change(job, "b")
-        with process(job.folder / "two"):
+        with process(job.folder / "two"), meanwhile():
             outcome = run_job(without(load_job(str(job.folder)), "a.csv"), Options(clock=clock))
         assert outcome.name == "published"
 

@@ -5,23 +5,18 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from batch.jobfile import load_job
-from batch.runner import Options
-from batch.runner import run as run_job
+from batch.logs import utc_now
 from batch.store import s3
-from tests.bench import RUN, Command, Folder, OpenOutput, Round, Scenario, prepared, process
-from tests.fault_scenarios import PACKED, without
-from tests.fault_starts import adding, change, changing, interrupted, published, then
-from tests.faulty import Operation, Watched
-from tests.proxy import Fault, Proxy
+from tests.bench import RUN, Command, Round, Scenario, prepared
+from tests.fault_scenarios import PACKED, beaten
+from tests.fault_starts import adding, changing, interrupted, published, then
+from tests.proxy import Fault
 from tests.s3_bench import OBJECTS, TORTURE, Mixture, S3Bench, Strike, Trouble
-from tests.watching import Judged, Taken
 
 #: How many requests each trouble strikes where there is not time for all.
 SAMPLE = 1
@@ -81,36 +76,6 @@ def bench(tiny_model: Path) -> Iterator[S3Bench]:
         yield opened
 
 
-def beaten(proxy: Proxy) -> Command:
-    """A run of which another host takes the number just before the commit.
-
-    The other one has seen that b.csv changed, and not yet that a.csv did.
-    """
-
-    def beat(job: Folder) -> None:
-        change(job, "b")
-        with process(job.folder / "two"), proxy.quiet():
-            outcome = run_job(without(load_job(str(job.folder)), "a.csv"), Options())
-        assert outcome.name == "published"
-
-    def call(job: Folder, open_output: OpenOutput) -> int:
-        to_beat = [job]
-
-        @contextmanager
-        def around(operation: Operation) -> Iterator[None]:
-            if operation.verb == "create" and operation.path.startswith("manifests") and to_beat:
-                beat(to_beat.pop())
-            yield
-
-        return job.run(open_output=lambda job: Watched(open_output(job), around)).exit_code
-
-    def claim(judged: Judged | None, present: Taken) -> None:
-        assert judged
-        assert judged.taken["a.csv"] == present["a.csv"]
-
-    return Command(call, claim)
-
-
 FIRST = Scenario("first-run", adding("abc"), constants=PACKED)
 INCREMENTAL = Scenario("incremental", then(published("ab"), adding("cd")))
 LOST_RACE = Scenario("lost-race", then(published("abc"), changing("a")), keeps_work=False)
@@ -129,7 +94,7 @@ PAIRS = [
 def begin(bench: S3Bench, scenario: Scenario) -> tuple[Round, tuple[Command, ...]]:
     """A fresh start, and what is done then."""
     begun = bench.start(scenario)
-    return begun, (beaten(bench.proxy) if scenario is LOST_RACE else RUN,)
+    return begun, (beaten(utc_now, meanwhile=bench.proxy.quiet) if scenario is LOST_RACE else RUN,)
 
 
 def requests_of(bench: S3Bench, scenario: Scenario, trouble: Trouble) -> int:
