@@ -2,56 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from batch.job import ChecksSection
-from batch.manifest import CheckResult, PartFile
-from batch.store.base import Store
+from batch.histogram import explained_by_chance, stability_index
+from batch.limits import Action, ChecksSection, Limit
+from batch.manifest import CheckResult, Histogram
 
 
-def judge(
-    settings: ChecksSection, *, predicted: int, duplicate_keys: Sequence[str] | None
-) -> tuple[CheckResult, ...]:
-    """Every check with its value, its limit and its outcome.
+@dataclass(frozen=True)
+class Evidence:
+    """What a run is judged by.
 
-    `predicted` are the records predicted by this run. `duplicate_keys` are a few keys that stand
-    in the version more than once, None where that is allowed.
+    `predicted` are the records that it predicted, `null_predictions` those of them with a null
+    among their predictions, `rows_before` how many the last run predicted. `baseline` is the
+    histogram that `histogram` is compared with. `duplicate_keys` are a few keys that stand more
+    than once, `key_loss` the share of keys that vanish. None: not known, or not asked for.
     """
-    results = [
-        CheckResult(
-            name="min_rows",
-            value=predicted,
-            limit=settings.min_rows,
-            outcome="pass" if predicted >= settings.min_rows else "hold",
-            detail=f"the run predicted {predicted} records",
-        )
-    ]
-    if duplicate_keys is not None:
-        listed = ", ".join(duplicate_keys[:5])
-        results.append(
-            CheckResult(
-                name="unique_key",
-                value=len(duplicate_keys),
-                limit=0,
-                outcome="hold" if duplicate_keys else "pass",
-                detail=f"keys that stand more than once: {listed}" if listed else "",
-            )
-        )
-    return tuple(results)
+
+    predicted: int
+    null_predictions: int = 0
+    rows_before: int | None = None
+    histogram: Histogram | None = None
+    baseline: Histogram | None = None
+    is_new_recipe: bool = False
+    duplicate_keys: Sequence[str] | None = None
+    key_loss: float | None = None
 
 
-def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> list[str]:
-    """Keys that stand in the parts more than once, as a person would write them; at most 100."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+def judge(settings: ChecksSection, evidence: Evidence) -> tuple[CheckResult, ...]:
+    """Every check that could be judged, with its value, its limit and its outcome.
 
-    tables = []
-    for file in files:
-        with store.fetch(file.path) as local:
-            tables.append(pq.ParquetFile(local).read(columns=list(key)))
-    if not tables:
-        return []
-    counts = pa.concat_tables(tables).group_by(list(key)).aggregate([([], "count_all")])
-    doubled = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 100)
-    return [", ".join(str(row[name]) for name in key) for row in doubled.to_pylist()]
+    A check holds unless it says otherwise; `max_psi` warns, and holds a run by a new recipe.
+    """
+    return tuple(_results(settings, evidence))
+
+
+def as_text(check: CheckResult) -> str:
+    """One check as a person reads it: its name, its value, its limit, and what was found."""
+    value, limit = (f"{number or 0:.4g}" for number in (check.value, check.limit))
+    return f"{check.name}: {value}, the limit is {limit}: {check.detail}"
+
+
+def _results(settings: ChecksSection, found: Evidence) -> Iterator[CheckResult]:
+    rows = found.predicted
+    yield _result(
+        "min_rows", rows, settings.min_rows, f"the run predicted {rows:,} records",
+        is_beyond=rows < settings.min_rows.limit,
+    )  # fmt: skip
+    nulls = found.null_predictions
+    yield _at_most(
+        "max_null_predictions", nulls / rows if rows else 0, settings.max_null_predictions,
+        f"{nulls:,} of {rows:,} predictions are null",
+    )  # fmt: skip
+    if settings.max_row_change and found.rows_before:
+        yield _at_most(
+            "max_row_change", abs(rows - found.rows_before) / found.rows_before,
+            settings.max_row_change, f"{rows:,} records, {found.rows_before:,} before",
+        )  # fmt: skip
+    if found.histogram and found.baseline:
+        yield _shift(found.histogram, found.baseline, settings.max_psi, found.is_new_recipe)
+    if settings.max_key_loss and found.key_loss is not None:
+        yield _at_most(
+            "max_key_loss", found.key_loss, settings.max_key_loss,
+            f"{found.key_loss:.2%} of the keys that are live vanish",
+        )  # fmt: skip
+    if found.duplicate_keys is not None:
+        shown = ", ".join(found.duplicate_keys[:5])
+        yield _at_most(
+            "unique_key", len(found.duplicate_keys), settings.unique_key or Limit(limit=0),
+            f"keys that stand more than once: {shown}" if shown else "",
+        )  # fmt: skip
+
+
+def _shift(
+    histogram: Histogram, baseline: Histogram, limit: Limit, is_new_recipe: bool
+) -> CheckResult:
+    value = stability_index(histogram, baseline)
+    detail = f"{histogram.column} is distributed otherwise than before"
+    is_chance = value <= explained_by_chance(histogram, baseline)
+    if value > limit.limit and is_chance:
+        detail = f"so few records differ as much by chance: {sum(histogram.counts):,}"
+    return _result(
+        "max_psi", value, limit, detail,
+        is_beyond=value > limit.limit and not is_chance,
+        action="hold" if is_new_recipe else "warn",
+    )  # fmt: skip
+
+
+def _at_most(name: str, value: float, limit: Limit, detail: str) -> CheckResult:
+    return _result(name, value, limit, detail, is_beyond=value > limit.limit)
+
+
+def _result(
+    name: str, value: float, limit: Limit, detail: str, *,
+    is_beyond: bool, action: Action = "hold",
+) -> CheckResult:  # fmt: skip
+    outcome = limit.action or action if is_beyond else "pass"
+    return CheckResult(name=name, value=value, limit=limit.limit, outcome=outcome, detail=detail)

@@ -7,68 +7,33 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+import msgspec
+
 from batch import layout
-from batch.checks import duplicate_keys, judge
+from batch.checks import as_text, judge
 from batch.drafting import Finished, count, draft, unreadable
 from batch.errors import Held, TryAgain
+from batch.evidence import gather
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.lock import remember
+from batch.logs import log
 from batch.manifest import CheckResult, Manifest, Unreadable, encode
 from batch.model.published import model_info
 from batch.newest import read_live
 from batch.pending import clear, require_plan
 from batch.publishing import publish, require_not_paused
 from batch.reporting import Outcome, Trace
-from batch.slices import HeldNote, InputResult, PlanAgain, Receipt
+from batch.slices import HeldNote, InputResult, PlanAgain, PlannedInput, Receipt
 from batch.store.base import Exists, Store
 from batch.version import Draft, Live
 from batch.working import Task
 
 _UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
-_OUTDATED_HINT = (
-    "they stay as they were published; to predict them by the present recipe, set output.path to "
-    "a new folder and run again"
-)
 
 
-def judge_and_publish(
-    store: Store, live: Live, task: Task, receipts: Sequence[Receipt], trace: Trace,
-    *, clock: Callable[[], datetime],
-) -> Outcome:  # fmt: skip
-    """Publish what the receipts hold, unless a check holds the run.
-
-    Nothing is published when no input could be used, or in `replace` mode when one could not.
-    Raises `Held`.
-    """
-    replaces = task.job.settings.output.mode == "replace"
-    results = [result for receipt in receipts for result in receipt.results]
-    usable = sum(result.outcome in {"taken", "resent"} for result in results)
-    if not usable or (replaces and usable < len(results)):
-        # Without their receipts, the next run tries these inputs again.
-        _clear(store, trace)
-        return _unpublished(live, unreadable(receipts), results, trace)
-    finished = _finished(store, task, receipts, trace)
-
-    def build(base: Live) -> Draft | None:
-        require_not_paused(base, task.job)
-        require_plan(store, finished.run_id)
-        return draft(store, base, finished)
-
-    with trace.timed("publish"):
-        manifest = publish(store, task.job, live, build, clock=clock)
-    _clear(store, trace)
-    if manifest is None:
-        raise PlanAgain(f"run {trace.run_id}: another run took its inputs in meanwhile")
-    remember(store.url, manifest)
-    outcome = _published(live, manifest, receipts, trace)
-    if manifest.added.inputs == count(receipts).inputs:
-        return outcome
-    return _with_what_is_left(outcome, read_live(store).ledger, task)
-
-
-def _finished(store: Store, task: Task, receipts: Sequence[Receipt], trace: Trace) -> Finished:
-    """What may be published. Raises `Held`."""
+def finished(task: Task, receipts: Sequence[Receipt], trace: Trace) -> Finished:
+    """What a task became, all slices done."""
     assert trace.run_id is not None, "the slices were predicted under it"
     return Finished(
         kind=trace.kind,
@@ -76,82 +41,121 @@ def _finished(store: Store, task: Task, receipts: Sequence[Receipt], trace: Trac
         recipe=task.recipe.digest(),
         model=model_info(task.recipe, task.sidecar),
         receipts=tuple(receipts),
-        checks=_judge(store, task.job, receipts, trace.run_id),
         replaces=task.job.settings.output.mode == "replace",
+        keeps_model=task.keeps_model,
     )
 
 
-def _with_what_is_left(outcome: Outcome, ledger: Ledger, task: Task) -> Outcome:
+def judge_and_publish(
+    store: Store, job: Job, live: Live, run: Finished, trace: Trace,
+    *, clock: Callable[[], datetime],
+) -> Outcome:  # fmt: skip
+    """Publish what a run predicted, unless a check holds it.
+
+    Nothing is published when no input could be used, or in `replace` mode when one could not.
+    Raises `Held`.
+    """
+    results = [result for receipt in run.receipts for result in receipt.results]
+    usable = sum(result.outcome in {"taken", "resent"} for result in results)
+    if not usable or (run.replaces and usable < len(results)):
+        # Without their receipts, the next run tries these inputs again.
+        clear(store, kind=run.kind, run_id=run.run_id, before=trace.started_at)
+        return _unpublished(live, unreadable(run.receipts), results, trace)
+    checks = _judge(store, job, live, run)
+    run = dataclasses.replace(run, checks=checks)
+
+    def build(base: Live) -> Draft | None:
+        require_not_paused(base, job)
+        require_plan(store, run.run_id)
+        return draft(store, base, run)
+
+    with trace.timed("publish"):
+        manifest = publish(store, job, live, build, clock=clock)
+    clear(store, kind=run.kind, run_id=run.run_id, before=trace.started_at)
+    if manifest is None:
+        raise PlanAgain(f"run {run.run_id}: another run took its inputs in meanwhile")
+    remember(store.url, manifest)
+    outcome = _published(live, manifest, run, trace)
+    if manifest.added.inputs == count(run.receipts).inputs:
+        return outcome
+    return _with_what_is_left(outcome, read_live(store).ledger, run)
+
+
+def _with_what_is_left(outcome: Outcome, ledger: Ledger, run: Finished) -> Outcome:
     """A slice is dropped whole if another run took any of it in: the rest of it is still open."""
     bad = {unread.path for unread in outcome.unreadable}
     left = sum(
-        ledger.token(planned.path) != planned.token and planned.path not in bad
-        for planned in task.todo
+        _is_open(planned, ledger, run) and planned.path not in bad
+        for receipt in run.receipts
+        for planned in receipt.slice.inputs
     )
     if not left:
         return outcome
     return dataclasses.replace(
         outcome,
         exit_code=outcome.exit_code or TryAgain.exit_code,
-        message=f"{outcome.message}; inputs left to the next run: {left:,}",
+        message=f"{outcome.message}; inputs left to the next {run.kind}: {left:,}",
     )
 
 
-def _clear(store: Store, trace: Trace) -> None:
-    assert trace.run_id is not None, "the slices were predicted under it"
-    clear(store, kind=trace.kind, run_id=trace.run_id, before=trace.started_at)
+def _is_open(planned: PlannedInput, ledger: Ledger, run: Finished) -> bool:
+    """Whether what was asked for an input did not come about, by this run or another one."""
+    entry = ledger.get(planned.path)
+    if entry is None or entry.token != planned.token:
+        return True
+    return planned.reason == "again" and entry.recipe != run.recipe
 
 
-def _judge(
-    store: Store, job: Job, receipts: Sequence[Receipt], run_id: str
-) -> tuple[CheckResult, ...]:
+def _judge(store: Store, job: Job, live: Live, run: Finished) -> tuple[CheckResult, ...]:
     """Judge the whole run. Raises `Held`, after it was noted in the pending plan."""
-    added = count(receipts)
-    if not added.inputs:
+    if not count(run.receipts).inputs:
         return ()
-    doubled = None
-    if job.settings.output.mode == "replace":
-        parts = [receipt.part for receipt in receipts if receipt.part]
-        doubled = duplicate_keys(store, parts, job.settings.input.key)
-    checks = judge(job.settings.checks, predicted=added.predicted, duplicate_keys=doubled)
+    checks = judge(job.settings.checks, gather(store, job, live, run))
+    for check in checks:
+        if check.outcome == "warn":
+            log.warning("check %s", as_text(check))
     held = [check for check in checks if check.outcome == "hold"]
+    if run.is_forced:
+        return tuple(
+            msgspec.structs.replace(check, outcome="forced") if check in held else check
+            for check in checks
+        )
     if not held:
         return checks
     with suppress(Exists):
-        store.create(layout.held_path(run_id), encode(HeldNote(checks=checks)))
-    reasons = "; ".join(f"{check.name}: {check.detail}, limit {check.limit:g}" for check in held)
+        store.create(layout.held_path(run.run_id), encode(HeldNote(checks=checks)))
     raise Held(
-        f"{job.name}: held: {reasons}",
-        "correct the input or the model; or change the limit under [checks] and run again: "
-        "what was predicted is kept and judged by the new limit",
+        f"{job.name}: held: {'; '.join(map(as_text, held))}",
+        f"batch-predict publish {job.name} --force to publish it all the same, batch-predict "
+        f"discard {job.name} to give it up; or change the limit under [checks] and run again",
     )
 
 
-def _published(
-    live: Live, manifest: Manifest, receipts: Sequence[Receipt], trace: Trace
-) -> Outcome:
-    added, bad = manifest.added, unreadable(receipts)
+def _published(live: Live, manifest: Manifest, run: Finished, trace: Trace) -> Outcome:
+    added, bad = manifest.added, unreadable(run.receipts)
     taken = {
         result.path
-        for receipt in receipts
+        for receipt in run.receipts
         for result in receipt.results
         if result.outcome == "taken"
     }
-    appends = manifest.mode == "append"
-    outdated = live.ledger.outdated(trace.recipe, besides=taken) if appends else 0
+    is_whole = manifest.mode == "replace" or run.keeps_model
+    outdated = 0 if is_whole else live.ledger.outdated(run.recipe, besides=taken)
     message = (
         f"published version {manifest.version}: {added.inputs:,} inputs, {added.predicted:,} "
         f"records predicted, {added.rejected:,} rejected"
         if added.inputs
         else f"published version {manifest.version}: inputs were sent again with the same content"
     )
+    if warned := [check for check in manifest.checks if check.outcome == "warn"]:
+        message += f"; check {'; '.join(map(as_text, warned))}"
     if outdated:
         message += f"; {outdated:,} earlier inputs were predicted by an older recipe"
     return Outcome(
         "published",
         65 if bad else 0,
         message,
-        hint=_UNREADABLE_HINT if bad else _OUTDATED_HINT if outdated else "",
+        hint=_UNREADABLE_HINT if bad else _backfill_hint(manifest.job) if outdated else "",
         run_id=trace.run_id,
         version=manifest.version,
         added=added,
@@ -159,6 +163,10 @@ def _published(
         waiting=trace.waiting,
         outdated=outdated,
     )
+
+
+def _backfill_hint(job: str) -> str:
+    return f"to predict them by the present recipe: batch-predict backfill {job} --only outdated"
 
 
 def _unpublished(

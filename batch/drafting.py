@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from batch.histogram import merge
 from batch.ledger import LedgerEntry, seen_mark
 from batch.logs import log
-from batch.manifest import CheckResult, Counts, Histogram, Kind, ModelInfo, PartFile, Unreadable
+from batch.manifest import (
+    CheckResult,
+    Counts,
+    Histogram,
+    Kind,
+    Manifest,
+    ModelInfo,
+    PartFile,
+    Unreadable,
+)
 from batch.rewriting import Rewritten, without_inputs
 from batch.slices import InputResult, PlannedInput, Receipt
 from batch.store.base import Store
@@ -18,15 +27,21 @@ from batch.version import Draft, Live, union_columns
 
 @dataclass(frozen=True)
 class Finished:
-    """A run whose slices are all done, judged and ready to be published."""
+    """A run whose slices are all done, ready to be judged and published.
+
+    With `keeps_model` the live version's model stays the one that applications are told of; with
+    `is_forced` no check holds it.
+    """
 
     kind: Kind
     run_id: str
     recipe: str
     model: ModelInfo
     receipts: tuple[Receipt, ...]
-    checks: tuple[CheckResult, ...]
     replaces: bool
+    keeps_model: bool = False
+    is_forced: bool = False
+    checks: tuple[CheckResult, ...] = ()
 
 
 def draft(store: Store, live: Live, run: Finished) -> Draft | None:
@@ -49,6 +64,7 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
     if not entries:
         return None
     columns = live.manifest.columns if live.manifest else ()
+    keeps = live.manifest if run.keeps_model else None
     for receipt in receipts:
         columns = union_columns(columns, receipt.columns)
     return Draft(
@@ -59,11 +75,11 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
         entries=entries,
         whole_ledger=whole,
         columns=columns,
-        model=run.model,
+        model=keeps.model if keeps else run.model,
         added=count(receipts),
         unreadable=unreadable(receipts),
         checks=run.checks,
-        histogram=_histogram(receipts),
+        histogram=keeps.histogram if keeps else _histogram(live.manifest, run, receipts),
     )
 
 
@@ -154,6 +170,11 @@ def _paths(file: PartFile | None) -> tuple[str, ...]:
     return (file.path,) if file else ()
 
 
-def _histogram(receipts: Sequence[Receipt]) -> Histogram | None:
+def _histogram(
+    live: Manifest | None, run: Finished, receipts: Sequence[Receipt]
+) -> Histogram | None:
+    """Of the new predictions; without any, what the same recipe gave before stays."""
     found = [receipt.histogram for receipt in receipts if receipt.histogram]
-    return merge(found) if found else None
+    if found:
+        return merge(found)
+    return live.histogram if live and live.model.recipe == run.model.recipe else None

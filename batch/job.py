@@ -13,17 +13,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from batch.duration import Duration
+from batch.limits import ChecksSection
 from batch.pattern import InputPattern
+from batch.section import Section
 
 ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
 Format = Literal["csv", "jsonl", "parquet"]
@@ -47,11 +42,7 @@ _SUFFIXES: dict[str, Format] = {
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class CsvSection(_Section):
+class CsvSection(Section):
     """How the CSV files differ from comma, UTF-8, one header line."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
@@ -70,7 +61,7 @@ class CsvSection(_Section):
         return encoding
 
 
-class ColumnSection(_Section):
+class ColumnSection(Section):
     """One exception to what the sidecar or Parquet says of a column."""
 
     type: ColumnType
@@ -95,7 +86,7 @@ class ColumnSection(_Section):
         return zone
 
 
-class InputSection(_Section):
+class InputSection(Section):
     """Where records accumulate and how to read them."""
 
     path: str = Field(min_length=1)
@@ -175,7 +166,7 @@ class InputSection(_Section):
         return max(MIN_REJECTS, int(records * float(self.max_rejected.rstrip("% ")) / 100))
 
 
-class ModelSection(_Section):
+class ModelSection(Section):
     """The model, and what is done around it."""
 
     path: str = Field(min_length=1)
@@ -187,7 +178,7 @@ class ModelSection(_Section):
     allow_version_mismatch: bool = False
 
 
-class OutputSection(_Section):
+class OutputSection(Section):
     """Where predictions are published."""
 
     path: str = Field(min_length=1)
@@ -212,7 +203,7 @@ class OutputSection(_Section):
         return _require_not_ours(passthrough)
 
 
-class RunSection(_Section):
+class RunSection(Section):
     """How a run uses this machine."""
 
     chunk_rows: int = Field(default=100_000, ge=1)
@@ -220,13 +211,7 @@ class RunSection(_Section):
     timeout: Duration | None = None
 
 
-class ChecksSection(_Section):
-    """Conditions on a run's result; a run that fails one is held."""
-
-    min_rows: int = Field(default=0, ge=0)
-
-
-class JobSettings(_Section):
+class JobSettings(Section):
     """A whole job file."""
 
     name: str | None = Field(default=None, pattern=r"^[\w.-]+$")
@@ -243,6 +228,16 @@ class JobSettings(_Section):
         if found and found.take == "latest" and output.mode != "replace":
             raise ValueError('input.take = "latest" goes with output.mode = "replace"')
         return output
+
+    @field_validator("checks")
+    @classmethod
+    def _keys_are_lost_by_replacing(
+        cls, checks: ChecksSection, info: ValidationInfo
+    ) -> ChecksSection:
+        output = info.data.get("output")
+        if checks.max_key_loss and output and output.mode != "replace":
+            raise ValueError('max_key_loss goes with output.mode = "replace": append loses no keys')
+        return checks
 
 
 @dataclass(frozen=True)

@@ -101,19 +101,23 @@ class Lock:
 
 
 @contextmanager
-def output_lock(output_url: str, *, now: datetime, wait: timedelta = timedelta()) -> Iterator[Lock]:
+def output_lock(
+    output_url: str, *, now: datetime, kind: str = "run", wait: timedelta = timedelta()
+) -> Iterator[Lock]:
     """Hold the lock of an output. Raises `Locked` that says who holds it and since when.
 
-    Tries for `wait` before it gives up.
+    Each kind of work has one of its own. Tries for `wait` before it gives up.
     """
     deadline = time.monotonic() + wait.total_seconds()
-    with _open_lock(_state_file(output_url, "lock")) as file:
+    suffix = "lock" if kind == "run" else f"{kind}-lock"
+    with _open_lock(_state_file(output_url, suffix)) as file:
         while not _try_to_lock(file):
             if time.monotonic() >= deadline:
                 file.seek(0)
                 holder = file.readline().strip() or "another process"
+                doing = "running" if kind == "run" else f"at work on a {kind}"
                 raise Locked(
-                    f"{output_url}: {holder} is running", "wait for it to end (--wait 10m)"
+                    f"{output_url}: {holder} is {doing}", "wait for it to end (--wait 10m)"
                 )
             time.sleep(_POLL_SECONDS)
         lock = Lock(file, now)

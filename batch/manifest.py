@@ -87,12 +87,12 @@ class Unreadable(Document, frozen=True):
 
 
 class CheckResult(Document, frozen=True):
-    """One condition that the run was judged by."""
+    """One condition that the run was judged by; forced: it held, and a person published."""
 
     name: str
     value: float | None
     limit: float | None
-    outcome: Literal["pass", "warn", "hold"]
+    outcome: Literal["pass", "warn", "hold", "forced"]
     detail: str = ""
 
 

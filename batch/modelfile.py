@@ -1,4 +1,4 @@
-"""The model at the job's own path, as files on this host's disk."""
+"""The model that a job, or a person, names: as files on this host's disk."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from batch.job import Job
 from batch.sidecar import sidecar_path
 from batch.store import open_store
 from batch.store.base import Missing
 
 
 @contextmanager
-def model_file(job: Job) -> Iterator[Path]:
+def model_file(url: str) -> Iterator[Path]:
     """A path of the model file, its sidecar beside it if there is one; neither need exist."""
-    folder, _, name = job.model_url.rpartition("/")
+    folder, _, name = url.rpartition("/")
     store = open_store(folder)
     if not store.is_remote:
-        yield Path(job.model_url)
+        yield Path(url)
         return
     from batch.store.spool import spooled
 

@@ -25,11 +25,13 @@ class PendingPlan:
     """A plan that was written and not published, and its receipts by their paths.
 
     `spoiled` are the paths of receipts that cannot be used; their names are taken for good.
+    `is_held` tells whether a check holds it.
     """
 
     plan: Plan
     receipts: dict[str, Receipt]
     spoiled: frozenset[str] = frozenset()
+    is_held: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ class Adoption:
 
 
 def read_pending(
-    store: Store, ledger: Ledger, *, kind: str, job: str, recipe: str
+    store: Store, ledger: Ledger, *, kind: str, job: str, recipe: str, request: str = ""
 ) -> list[PendingPlan]:
-    """The plans that a run of this kind and recipe may continue, newest first.
+    """The plans that a run of this kind, request and recipe may continue, newest first.
 
     A plan that was published is dead, and so is one that was given up.
     """
@@ -68,20 +70,21 @@ def read_pending(
             plan = read_plan(store, run_id)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
-        if (plan.kind, plan.job, plan.recipe) == (kind, job, recipe):
-            found.append(_with_receipts(store, plan, plans.entries))
+        if (plan.kind, plan.job, plan.recipe, plan.request) == (kind, job, recipe, request):
+            found.append(_with_receipts(store, plan, plans))
     return found
 
 
 def adopt(
     pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, new_run_id: str,
-    apart: Collection[str] = (),
+    apart: Collection[str] = (), waits_for_held: bool = False,
 ) -> Adoption:  # fmt: skip
     """Cut `todo` into slices, taking over those that a pending plan has receipts for.
 
     A slice fits if its inputs are still to do, with the same tokens and ledger entries. A plan
     that covers everything is continued as it is, unless it holds inputs together that must be
-    `apart`, or receipts that are spoiled.
+    `apart`, or receipts that are spoiled. So is one that a check holds, if the rest
+    `waits_for_held`: what came later would dilute what is judged.
     """
     left = {planned.path: planned for planned in todo}
     taken: list[tuple[Slice, Receipt]] = []
@@ -93,7 +96,8 @@ def adopt(
             if all(left.get(planned.path) == planned for planned in piece.inputs)
         ]
         covered = sum(len(piece.inputs) for piece in fitting)
-        whole = len(fitting) == len(plan.slices) and covered == len(left)
+        is_enough = covered == len(left) or (candidate.is_held and waits_for_held)
+        whole = len(fitting) == len(plan.slices) and is_enough
         if whole and not taken and not candidate.spoiled and not _joins(candidate, apart):
             return Adoption(plan.run_id, plan, plan.slices, tuple(receipts.values()))
         for piece in fitting:
@@ -207,10 +211,10 @@ def _joins(pending: PendingPlan, apart: Collection[str]) -> bool:
     )
 
 
-def _with_receipts(store: Store, plan: Plan, names: Collection[str]) -> PendingPlan:
+def _with_receipts(store: Store, plan: Plan, plans: Plans) -> PendingPlan:
     receipts, spoiled = dict[str, Receipt](), set[str]()
     for piece in plan.slices:
-        if piece.receipt not in names:
+        if piece.receipt not in plans.entries:
             continue
         try:
             receipts[piece.receipt] = read_receipt(store, piece, plan.recipe)
@@ -219,7 +223,7 @@ def _with_receipts(store: Store, plan: Plan, names: Collection[str]) -> PendingP
         except (BadData, Damaged, Missing) as error:
             log.warning("slice %d is predicted again: %s", piece.number, error.message)
             spoiled.add(piece.receipt)
-    return PendingPlan(plan, receipts, frozenset(spoiled))
+    return PendingPlan(plan, receipts, frozenset(spoiled), plans.is_held(plan.run_id))
 
 
 def _require_there(store: Store, file: PartFile) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from batch import layout
 from batch.bisecting import Score, score_all
 from batch.chunk import Decoder, Unreadable
-from batch.columns import INPUT, OUR_COLUMNS
+from batch.columns import INPUT
+from batch.counting import PredictedRows
 from batch.digest import digest_file
-from batch.histogram import empty_histogram, fill
 from batch.job import InputSection
 from batch.manifest import Column, Histogram, PartFile, encode
 from batch.parts import PartWriter, columns_of
@@ -76,8 +76,7 @@ class _SliceRun:
         self._slice = piece
         self._tools = tools
         self._alone = len(piece.inputs) == 1
-        self._histogram: Histogram | None = None
-        self._predicted: Counter[str] = Counter()
+        self._predicted = PredictedRows(tools.recipe, tools.reference)
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def predict(self) -> Receipt:
@@ -97,7 +96,9 @@ class _SliceRun:
                 for tally in taken:
                     rejects.write(tally.take_rejects())
                 files = (
-                    self._finish(part, [t for t in taken if self._predicted[t.planned.path]]),
+                    self._finish(
+                        part, [t for t in taken if self._predicted.by_input[t.planned.path]]
+                    ),
                     self._finish(rejects, [t for t in taken if t.rejected]),
                 )
         except LEFT_OUT as error:
@@ -197,7 +198,8 @@ class _SliceRun:
             for rows in tables:
                 kept = rows.filter(pc.invert(pc.is_in(rows[INPUT], pa.array(gone, "string"))))
                 part.write(kept)
-                self._count(kept)
+                self._tools.tell(kept.num_rows)
+                self._predicted.add(kept)
 
     def _batches(self, waiting: list[Piece]) -> Iterator[list[Piece]]:
         """What the model sees at once: records of one schema, at most `chunk_rows` of them."""
@@ -235,16 +237,6 @@ class _SliceRun:
         carried = [*self._tools.recipe.key, *self._tools.recipe.passthrough]
         return [side_by_side(records.take(scored.positions), carried, scored.predictions)]
 
-    def _count(self, rows: pa.Table) -> None:
-        self._tools.tell(rows.num_rows)
-        for pair in rows[INPUT].value_counts().to_pylist():
-            self._predicted[pair["values"]] += pair["counts"]
-        carried = {*self._tools.recipe.key, *self._tools.recipe.passthrough, *OUR_COLUMNS}
-        predictions = [name for name in rows.column_names if name not in carried]
-        for batch in rows.select(predictions).to_batches():
-            histogram = self._histogram or empty_histogram(self._tools.reference, batch)
-            self._histogram = histogram and fill(histogram, batch)
-
     def _result(self, tally: Tally) -> InputResult:
         path = tally.planned.path
         if tally.unreadable:
@@ -254,7 +246,7 @@ class _SliceRun:
             outcome="taken",
             digest=tally.digest,
             records=tally.records,
-            predicted=self._predicted[path],
+            predicted=self._predicted.by_input[path],
             rejected=tally.rejected,
         )
 
@@ -285,8 +277,9 @@ class _SliceRun:
             part=files[0],
             rejects=files[1],
             columns=tuple(columns),
-            histogram=self._histogram if files[0] else None,
+            histogram=self._predicted.histogram if files[0] else None,
             seconds={stage: round(seconds, 3) for stage, seconds in self._seconds.items()},
+            null_predictions=self._predicted.nulls,
         )
 
     @contextmanager

@@ -45,7 +45,7 @@ def preview(job: Job) -> Preview:
     found = survey_inputs(job, live.ledger)
     notes = _notes(store, live)
     try:
-        with model_file(job) as model:
+        with model_file(job.model_url) as model:
             recipe = recipe_of(job, store, live, found.todo, model=model)[0]
     except BatchError as error:
         notes.append(f"a run would stop: {error.message}")

@@ -55,10 +55,19 @@ _DESCRIPTIONS = {
     "run.workers": 'Processes; "auto" decides by the work and the cores.',
     "run.timeout": "A run that takes longer is stopped, and continued by the next.",
     "checks.min_rows": "A run that predicts fewer records is held.",
+    "checks.max_null_predictions": "Share of predicted records with a null prediction.",
+    "checks.max_row_change": "By what share of the last run's records a run may differ from it.",
+    "checks.max_psi": "How far the distribution of the predictions may move (population "
+    "stability index).",
+    "checks.max_key_loss": 'With mode = "replace": the share of live keys that may vanish.',
+    "checks.*.limit": "How far a run may go.",
+    "checks.*.action": "What becomes of a run that goes further. Default: it is held; max_psi "
+    "holds by a new recipe alone.",
+    "checks.unique_key": "How many keys may stand more than once in a run.",
 }
 _SECTIONS = {"InputSection": "input", "CsvSection": "input.csv", "ColumnSection": "input.columns",
              "ModelSection": "model", "OutputSection": "output", "RunSection": "run",
-             "ChecksSection": "checks"}  # fmt: skip
+             "ChecksSection": "checks", "Limit": "checks.*"}  # fmt: skip
 _DURATIONS = {"input.min_age": "60s"}
 
 
@@ -70,9 +79,10 @@ def job_schema() -> dict[str, Any]:
     for section, path in _SECTIONS.items():
         del sections[section]["title"]
         _describe(sections[section], f"{path}.")
-    column = sections["ColumnSection"]
     # `distance = "float64"` is short for `distance = { type = "float64" }`.
-    sections["ColumnSection"] = {"anyOf": [column["properties"]["type"], column]}
+    for section, key in (("ColumnSection", "type"), ("Limit", "limit")):
+        whole = sections[section]
+        sections[section] = {"anyOf": [whole["properties"][key], whole]}
     title = {"$schema": _DIALECT, "title": "batch-predict job file"}
     return {**title, **schema, **title}
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from batch.errors import TryAgain
-from batch.manifest import CheckResult, Column, Document, Histogram, PartFile
+from batch.manifest import CheckResult, Column, Document, Histogram, ModelInfo, PartFile
 
 PLAN_FORMAT = "batch-predict-plan/1"
 
@@ -44,7 +44,11 @@ class Slice(Document, frozen=True):
 
 
 class Plan(Document, frozen=True):
-    """What a run saw and will do; written before the first slice, never changed."""
+    """What a run saw and will do; written before the first slice, never changed.
+
+    `model` is what predicts, as a manifest names it; with `keeps_model` the version's own stays.
+    `request` tells one backfill from another.
+    """
 
     format: str
     run_id: str
@@ -53,6 +57,9 @@ class Plan(Document, frozen=True):
     recipe: str
     created_at: datetime
     slices: tuple[Slice, ...]
+    model: ModelInfo
+    keeps_model: bool = False
+    request: str = ""
 
 
 class InputResult(Document, frozen=True):
@@ -77,7 +84,8 @@ class InputResult(Document, frozen=True):
 class Receipt(Document, frozen=True):
     """A slice is done: its files, what became of each input, and its histogram.
 
-    `columns` are those of the part; `seconds` tells the time by stage.
+    `columns` are those of the part; `null_predictions` counts its rows with a null among the
+    predictions; `seconds` tells the time by stage.
     """
 
     run_id: str
@@ -89,6 +97,7 @@ class Receipt(Document, frozen=True):
     columns: tuple[Column, ...]
     histogram: Histogram | None
     seconds: dict[str, float]
+    null_predictions: int = 0
 
 
 class DroppedNote(Document, frozen=True):

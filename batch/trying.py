@@ -134,7 +134,7 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     live = read_live(output)
     require_same_output(live, job)
     todo = (source.planned,) if source else ()
-    with model_file(job) as model:
+    with model_file(job.model_url) as model:
         recipe, sidecar = recipe_of(source.job if source else job, output, live, todo, model=model)
         scorer = load_scorer(
             model,

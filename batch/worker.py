@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Assignment:
     """One run as a worker process gets it: small, and picklable.
 
-    `tell` hears of every chunk, where the run has no other process. `ahead` is the folder that
+    `code_folder` holds the hooks of the model. `tell` hears of every chunk, where the run has no other process. `ahead` is the folder that
     inputs from afar come to.
     """
 
@@ -39,6 +39,7 @@ class Assignment:
     sidecar: Sidecar | None
     run_id: str
     workers: int
+    code_folder: Path
     open_output: Callable[[Job], Store] = open_output
     tell: Callable[[int], None] | None = None
     ahead: Path | None = None
@@ -80,12 +81,12 @@ def _make_tools(assignment: Assignment) -> Tools:
     job, recipe = assignment.job, assignment.recipe
     output = assignment.open_output(job)
     # First, and for good: hooks may import their own modules late.
-    sys.path.insert(0, str(job.folder))
+    sys.path.insert(0, str(assignment.code_folder))
     scorer = load_model(
         output,
         recipe,
         assignment.sidecar,
-        code_folder=job.folder,
+        code_folder=assignment.code_folder,
         allow_version_mismatch=job.settings.model.allow_version_mismatch,
     )
     if assignment.workers > 1:

@@ -13,7 +13,7 @@ from batch.engine import count_workers
 from batch.job import Job
 from batch.ledger import Ledger
 from batch.manifest import encode
-from batch.pending import adopt, read_pending, require_plan, require_reconciled
+from batch.pending import Adoption, adopt, read_pending, require_plan, require_reconciled
 from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
@@ -26,7 +26,8 @@ from batch.worker import Assignment, tools_of
 class Task:
     """What one run has to predict, and by what; `model` is the model file.
 
-    `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
+    `code_folder` holds its hooks. `request` tells one backfill from another; with `keeps_model`
+    applications are not told of the model. `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
     ended a process before. `note` tells the next run what this process is predicting.
     """
 
@@ -37,6 +38,9 @@ class Task:
     todo: tuple[PlannedInput, ...]
     ledger: Ledger
     open_output: Callable[[Job], Store]
+    code_folder: Path
+    request: str = ""
+    keeps_model: bool = False
     suspects: frozenset[str] = frozenset()
     left_behind: frozenset[str] = frozenset()
     note: Callable[[Iterable[str]], None] = lambda _: None
@@ -51,8 +55,7 @@ def predict_all(
     written after the model was checked and before the first record is predicted.
     """
     recipe = trace.recipe = task.recipe.digest()
-    pending = read_pending(store, task.ledger, kind=trace.kind, job=task.job.name, recipe=recipe)
-    work = adopt(pending, task.todo, new_run_id=layout.new_run_id(clock()), apart=task.suspects)
+    work = _adopted(store, task, trace, recipe, now=clock())
     trace.run_id = work.run_id
     receipts, left = list(work.receipts), work.left
     if left:
@@ -76,9 +79,30 @@ def predict_all(
     return sorted(receipts, key=lambda receipt: receipt.slice.number)
 
 
+def _adopted(store: Store, task: Task, trace: Trace, recipe: str, *, now: datetime) -> Adoption:
+    pending = read_pending(
+        store,
+        task.ledger,
+        kind=trace.kind,
+        job=task.job.name,
+        recipe=recipe,
+        request=task.request,
+    )
+    return adopt(
+        pending,
+        task.todo,
+        new_run_id=layout.new_run_id(now),
+        apart=task.suspects,
+        # A version that replaces holds all of the present input, or it is not published.
+        waits_for_held=task.job.settings.output.mode == "append",
+    )
+
+
 def _write_plan(
     store: Store, task: Task, trace: Trace, slices: tuple[Slice, ...], *, now: datetime
 ) -> None:
+    from batch.model.published import model_info
+
     assert trace.run_id is not None, "the caller has set it"
     plan = Plan(
         format=PLAN_FORMAT,
@@ -88,6 +112,9 @@ def _write_plan(
         recipe=task.recipe.digest(),
         created_at=now,
         slices=slices,
+        model=model_info(task.recipe, task.sidecar),
+        keeps_model=task.keeps_model,
+        request=task.request,
     )
     store.create(layout.plan_path(trace.run_id), encode(plan))
 
@@ -120,13 +147,14 @@ def _ready(
 
     assert trace.run_id is not None, "the caller has set it"
     with trace.timed("load model"):
-        publish_model(store, task.model, task.recipe, task.sidecar, code_folder=task.job.folder)
+        publish_model(store, task.model, task.recipe, task.sidecar, code_folder=task.code_folder)
         assignment = Assignment(
             task.job,
             task.recipe,
             task.sidecar,
             trace.run_id,
             workers,
+            task.code_folder,
             task.open_output,
             tell if workers == 1 else None,
         )

@@ -14,7 +14,7 @@ from batch.logs import utc_now
 from batch.runner import Options
 from batch.runner import run as run_job
 from batch.store.base import Store
-from batch.upkeep.discard import discard as give_up
+from batch.upkeep.held import discard as give_up
 from batch.upkeep.prune import prune as tidy
 from batch.upkeep.repair import look_for_damage
 from batch.upkeep.repair import repair as mend

@@ -16,7 +16,7 @@ from batch.pending import clear
 from batch.reporting import Outcome
 from batch.store import open_store
 from batch.store.base import Exists
-from batch.upkeep.discard import discard
+from batch.upkeep.held import discard
 from batch.upkeep.prune import prune
 from tests.faulty import Operation, opening
 from tests.jobs import JobFolder

@@ -13,7 +13,6 @@ from pydantic_core import PydanticUndefined
 
 from batch.columns import InputColumn
 from batch.job import (
-    ChecksSection,
     ColumnSection,
     CsvSection,
     InputSection,
@@ -24,6 +23,7 @@ from batch.job import (
     RunSection,
     compression_of,
 )
+from batch.limits import ChecksSection, Limit
 from batch.model.frames import to_frame
 
 DOCS = (Path(__file__).parents[1] / "docs" / "job-file.md").read_text(encoding="utf-8")
@@ -197,6 +197,8 @@ def as_toml(field: Any) -> str | None:
         return "required"
     if default is None or default is PydanticUndefined or isinstance(default, CsvSection):
         return None
+    if isinstance(default, Limit):
+        return f"`{default.limit:g}`"
     if isinstance(default, timedelta):
         days = default.days
         return f'`"{days}d"`' if days else f'`"{default.total_seconds():g}s"`'

@@ -18,12 +18,12 @@ LAYERS: dict[str, list[set[str]]] = {
     "entry": [{"__main__"}],
     "command line": [{"cli"}],
     "flow": [
-        {"runner", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
+        {"runner", "attempt", "backfill", "choosing", "evidence", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
          "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions"},
         {"client"},
     ],
     "stages": [
-        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows"}, {"engine"},
+        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows", "counting"}, {"engine"},
         {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
@@ -31,7 +31,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "values": [
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
-         "digest", "wording", "duration"},
+         "digest", "wording", "duration", "section", "limits"},
     ],
     "ground": [{"errors", "logs"}],
 }  # fmt: skip

@@ -14,6 +14,7 @@ from batch.pending import PendingPlan, adopt, clear, read_pending, read_receipt,
 from batch.slices import PLAN_FORMAT, InputResult, Plan, PlanAgain, PlannedInput, Receipt, Slice
 from batch.store import open_store
 from batch.store.base import Store
+from tests.published import MODEL
 from tests.test_planning import ledger, ledgered, planned
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -22,7 +23,7 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 def pending(*slices: Slice, done: int) -> PendingPlan:
     """A plan of which the first `done` slices have receipts."""
     plan = Plan(format=PLAN_FORMAT, run_id="old", kind="run", job="j", recipe="r",
-                created_at=NOW, slices=slices)  # fmt: skip
+                created_at=NOW, slices=slices, model=MODEL)  # fmt: skip
     return PendingPlan(plan, {piece.receipt: receipt(piece) for piece in slices[:done]})
 
 
@@ -70,7 +71,7 @@ def write_plan(store: Store, run_id: str, *, kind: str = "run", recipe: str = "r
     """A plan of one input whose slice is done."""
     one = Slice(number=0, inputs=(planned("a"),), receipt=layout.receipt_path(run_id, 0))
     plan = Plan(format=PLAN_FORMAT, run_id=run_id, kind=kind, job="j", recipe=recipe,
-                created_at=NOW, slices=(one,))  # fmt: skip
+                created_at=NOW, slices=(one,), model=MODEL)  # fmt: skip
     store.create(layout.plan_path(run_id), encode(plan))
     store.create(one.receipt, encode(receipt(one)))
     return plan

@@ -19,7 +19,7 @@ from batch.jobfile import load_job
 from batch.logs import utc_now
 from batch.manifest import Manifest
 from batch.store import open_output, open_store
-from batch.upkeep.discard import discard
+from batch.upkeep.held import discard
 from batch.upkeep.prune import Garbage, prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle
@@ -217,7 +217,8 @@ def test_a_held_run_that_is_given_up_is_predicted_anew(job: JobFolder) -> None:
     held = job.run()
     assert held.exit_code == 3
     with job.mirrored():
-        assert discard(open_store(job.output_url), now=utc_now()) == (held.run_id,)
+        (given_up,) = discard(open_store(job.output_url), now=utc_now())
+        assert given_up.run_id == held.run_id
         assert discard(open_store(job.output_url), now=utc_now()) == ()
     job.configure()
     again = job.run()

@@ -13,7 +13,7 @@ from batch.cli.authoring import iam_policy, init, schema, validate
 from batch.cli.damage import repair, verify
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
-from batch.cli.upkeep import discard, prune, rollback, unpause
+from batch.cli.upkeep import discard, prune, publish, rollback, unpause
 from batch.errors import BatchError
 from batch.logs import show_logs
 
@@ -66,6 +66,6 @@ def main(verbose: int) -> None:
 
 for _command in (
     init, validate, schema, try_, run, status, history, show, verify, repair, rollback, unpause,
-    discard, prune, iam_policy,
+    publish, discard, prune, iam_policy,
 ):  # fmt: skip
     main.add_command(_command)

@@ -23,6 +23,21 @@ def complain(message: str, hint: str = "", *details: str) -> None:
         click.echo(f"  next: {hint}", err=True)
 
 
+def report(what: str, name: str, outcome: reporting.Outcome) -> None:
+    """One line for a person who watches, one block when something is wrong."""
+    watched = is_watched()
+    if outcome.exit_code == 0:
+        if watched:
+            click.echo(f"{name}: {outcome.message}")
+            if outcome.hint:
+                click.echo(f"  {outcome.hint}")
+    elif outcome.name != "locked" or watched:
+        details = [f"{bad.path}: {bad.reason}" for bad in outcome.unreadable]
+        if outcome.run_id:
+            details.append(f"run: {outcome.run_id}")
+        complain(f"{what} {name}: {outcome.message}", outcome.hint, *details)
+
+
 def is_watched() -> bool:
     """Whether a person sees the output; cron turns any output into a mail."""
     return sys.stdout.isatty() or sys.stderr.isatty()

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from batch.job import Job
     from batch.planning import Survey
     from batch.previewing import Preview
-    from batch.reporting import Outcome
     from batch.trying import Trial
 
 #: Lines of a list that a person reads before "and more".
@@ -61,7 +60,7 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
       batch-predict run flight_delays
       batch-predict run flight_delays --dry-run
     """
-    from batch.cli.output import progress_bar
+    from batch.cli.output import progress_bar, report
     from batch.jobfile import load_job
     from batch.runner import Options
     from batch.runner import run as run_job
@@ -71,7 +70,7 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
         return _print_plan(found)
     with progress_bar(found.name) as progress:
         outcome = run_job(found, Options(accept_older=accept_older, wait=wait, progress=progress))
-    _report(found.name, outcome)
+    report("run", found.name, outcome)
     sys.exit(outcome.exit_code)
 
 
@@ -106,23 +105,6 @@ def try_(job: str, rows: int, input_: str | None, as_json: bool) -> None:
     _print_trial(trial, as_json=as_json)
     if trial.rejects and not trial.predicted:
         sys.exit(BadData.exit_code)
-
-
-def _report(name: str, outcome: Outcome) -> None:
-    """One line for a person who watches, one block when something is wrong."""
-    from batch.cli.output import complain, is_watched
-
-    watched = is_watched()
-    if outcome.exit_code == 0:
-        if watched:
-            click.echo(f"{name}: {outcome.message}")
-            if outcome.hint:
-                click.echo(f"  {outcome.hint}")
-    elif outcome.name != "locked" or watched:
-        details = [f"{bad.path}: {bad.reason}" for bad in outcome.unreadable]
-        if outcome.run_id:
-            details.append(f"run: {outcome.run_id}")
-        complain(f"run {name}: {outcome.message}", outcome.hint, *details)
 
 
 def _print_plan(job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -69,9 +70,38 @@ def unpause(job: str) -> None:
         _print_published(found, manifest, "runs go on from here")
 
 
+_RUN = click.option("--run", "run_id", metavar="RUN", help="Only the held run of this id.")
+
+
 @click.command()
 @click.argument("job")
-def discard(job: str) -> None:
+@click.option("--force", is_flag=True, help="Publish whatever the checks say.")
+@_RUN
+def publish(job: str, force: bool, run_id: str | None) -> None:
+    """Publish the run of JOB that a check holds.
+
+    Without --force it is judged again, by the limits that the job file has now.
+
+    \b
+    Example:
+      batch-predict publish flight_delays
+      batch-predict publish flight_delays --force
+    """
+    from batch.attempt import Options
+    from batch.cli.output import report
+    from batch.jobfile import load_job
+    from batch.upkeep.held import publish_held
+
+    found = load_job(job)
+    outcome = publish_held(found, Options(), run_id=run_id, is_forced=force)
+    report("publish", found.name, outcome)
+    sys.exit(outcome.exit_code)
+
+
+@click.command()
+@click.argument("job")
+@_RUN
+def discard(job: str, run_id: str | None) -> None:
     """Give up the runs of JOB that a check holds; their inputs are predicted anew.
 
     \b
@@ -79,14 +109,15 @@ def discard(job: str) -> None:
       batch-predict discard flight_delays
     """
     from batch.logs import utc_now
-    from batch.upkeep.discard import discard as give_up
+    from batch.upkeep.held import discard as give_up
 
     found, store = _open(job)
-    runs = give_up(store, now=utc_now())
+    runs = give_up(store, now=utc_now(), run_id=run_id)
     if not runs:
         click.echo(f"{found.name}: no run is held")
-    for run_id in runs:
-        click.echo(f"{found.name}: gave up run {run_id}; the next run predicts its inputs anew")
+    for one in runs:
+        after = "the next run predicts its inputs anew" if one.kind == "run" else "nothing changes"
+        click.echo(f"{found.name}: gave up {one.kind} {one.run_id}; {after}")
 
 
 @click.command()

@@ -1,0 +1,117 @@
+"""What a run is judged by, gathered from its receipts and from what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from batch.checks import Evidence
+from batch.drafting import Finished, count
+from batch.histogram import has_same_bins, merge
+from batch.job import Job
+from batch.manifest import Histogram, Manifest, ModelInfo, PartFile
+from batch.newest import read_manifest
+from batch.sidecar import Sidecar
+from batch.store.base import Missing, Store
+from batch.store.documents import read_document
+from batch.version import Live
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: How many versions back the last run is looked for.
+_FAR_BACK = 20
+
+
+def gather(store: Store, job: Job, live: Live, run: Finished) -> Evidence:
+    """All that the checks of a job need to know of a run whose slices are done."""
+    checks, key = job.settings.checks, job.settings.input.key
+    parts = [receipt.part for receipt in run.receipts if receipt.part]
+    found = [receipt.histogram for receipt in run.receipts if receipt.histogram]
+    histogram = merge(found) if found else None
+    wants_unique = run.replaces or checks.unique_key is not None
+    return Evidence(
+        predicted=count(run.receipts).predicted,
+        null_predictions=sum(receipt.null_predictions for receipt in run.receipts),
+        rows_before=_rows_before(store, live, run) if checks.max_row_change else None,
+        histogram=histogram,
+        baseline=_baseline(store, live.manifest, run, histogram),
+        is_new_recipe=run.kind == "run" and not _is_as_live(live.manifest, run.model),
+        duplicate_keys=duplicate_keys(store, parts, key) if wants_unique else None,
+        key_loss=_key_loss(store, live.manifest, parts) if checks.max_key_loss else None,
+    )
+
+
+def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> list[str]:
+    """Keys that stand in the parts more than once, as a person would write them; at most 100."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    tables = _keys(store, files, key)
+    if not tables:
+        return []
+    counts = pa.concat_tables(tables).group_by(list(key)).aggregate([([], "count_all")])
+    doubled = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 100)
+    return [", ".join(str(row[name]) for name in key) for row in doubled.to_pylist()]
+
+
+def _rows_before(store: Store, live: Live, run: Finished) -> int | None:
+    """What the last run predicted; for a backfill, what the same inputs had before."""
+    if run.kind == "backfill":
+        inputs = [planned.path for receipt in run.receipts for planned in receipt.slice.inputs]
+        return sum(entry.predicted for entry in map(live.ledger.get, inputs) if entry)
+    manifest = live.manifest
+    for _ in range(_FAR_BACK):
+        if manifest is None or (manifest.kind == "run" and manifest.added.predicted):
+            break
+        try:
+            manifest = read_manifest(store, manifest.parent) if manifest.parent else None
+        except Missing:
+            return None
+    return manifest.added.predicted if manifest else None
+
+
+def _baseline(
+    store: Store, live: Manifest | None, run: Finished, histogram: Histogram | None
+) -> Histogram | None:
+    """The last published distribution, else that of the training.
+
+    A backfill by another recipe is meant to differ from what is live: for it, only the training.
+    """
+    is_compared = run.kind == "run" or _is_as_live(live, run.model)
+    if live and is_compared and has_same_bins(live.histogram, histogram):
+        return live.histogram
+    reference = _reference(store, run.model) if histogram else None
+    return reference if has_same_bins(reference, histogram) else None
+
+
+def _reference(store: Store, model: ModelInfo) -> Histogram | None:
+    return read_document(store, model.sidecar, Sidecar).reference if model.sidecar else None
+
+
+def _is_as_live(live: Manifest | None, model: ModelInfo) -> bool:
+    return live is not None and live.model.recipe == model.recipe
+
+
+def _key_loss(store: Store, live: Manifest | None, parts: Sequence[PartFile]) -> float | None:
+    """The share of the live keys that stand in none of these parts."""
+    import pyarrow as pa
+
+    before = _keys(store, live.files, live.key) if live else []
+    if live is None or not before:
+        return None
+    key = list(live.key)
+    old = pa.concat_tables(before).group_by(key).aggregate([])
+    new = _keys(store, parts, key)
+    left = old.join(pa.concat_tables(new), key, join_type="left anti").num_rows if new else len(old)
+    return float(left / len(old))
+
+
+def _keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> list[pa.Table]:
+    import pyarrow.parquet as pq
+
+    tables = []
+    for file in files:
+        with store.fetch(file.path) as local:
+            tables.append(pq.ParquetFile(local).read(columns=list(key)))
+    return tables
