@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from batch import layout
-from batch.errors import Damaged
+from batch.errors import Damaged, NoInput
 from batch.ledger import Ledger
 from batch.manifest import LedgerFile, Manifest, decode_manifest
 from batch.store.base import Missing, Store
@@ -53,6 +53,34 @@ def read_manifest(store: Store, version: int) -> Manifest:
     path = layout.manifest_path(version)
     blob = read_whole(store, path)
     return decode_manifest(blob.data, source=f"{store.url}/{path}")
+
+
+def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
+    """One version that is kept, the `live` one among them.
+
+    Raises `NoInput` that names those that are: for any other version, and before the first.
+    """
+    if live is None:
+        raise NoInput(f"{store.url}: nothing is published yet", "there is no version before a run")
+    if version == live.version:
+        return live
+    what = "is not kept any more" if 0 < version < live.oldest_kept else "does not exist"
+    if live.oldest_kept <= version < live.version:
+        try:
+            return read_manifest(store, version)
+        except Missing:
+            what = "is not there any more"  # Pruned since, or removed by hand.
+    raise NoInput(
+        f"{store.url}: version {version} {what}; {kept_versions(live)}",
+        f"batch-predict history {live.job}",
+    )
+
+
+def kept_versions(live: Manifest) -> str:
+    """Which versions there are, for whoever asked for another."""
+    if live.oldest_kept == live.version:
+        return f"kept is version {live.version} alone"
+    return f"kept are the versions {live.oldest_kept} to {live.version}"
 
 
 def read_pointer(store: Store) -> tuple[Manifest, str] | None:

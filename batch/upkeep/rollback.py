@@ -10,9 +10,9 @@ from batch import layout
 from batch.errors import Damaged, Held, NoInput
 from batch.job import Job
 from batch.manifest import Manifest, Paused
-from batch.newest import read_live, read_manifest, with_ledger
+from batch.newest import kept_versions, read_kept, read_live, with_ledger
 from batch.publishing import move_pointer, operator, publish, require_same_output
-from batch.store.base import Missing, Store
+from batch.store.base import Store
 from batch.upkeep.damage import damaged_objects
 from batch.version import Draft, Live, like
 
@@ -91,25 +91,14 @@ def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifes
 
 def _target(store: Store, live: Live, version: int) -> Live:
     """An earlier version that can take the place of the live one."""
-    kept = f"kept are the versions {_oldest(live)} to {live.version}"
-    if live.manifest is None:
-        raise NoInput(f"{store.url}: nothing is published yet", "there is nothing to roll back")
-    if not _oldest(live) <= version < live.version:
+    if live.manifest and version == live.version:
         raise NoInput(
-            f"{store.url}: version {version} is no version to go back to; {kept}",
-            f"choose an earlier one than {live.version} with --to",
+            f"{store.url}: version {version} is live; {kept_versions(live.manifest)}",
+            "choose an earlier one with --to",
         )
-    try:
-        target = with_ledger(store, read_manifest(store, version))
-    except Missing:
-        raise NoInput(f"{store.url}: version {version} is not there; {kept}") from None
-    assert target.manifest is not None, "it was read"
-    _require_whole(store, target.manifest)
-    return target
-
-
-def _oldest(live: Live) -> int:
-    return live.manifest.oldest_kept if live.manifest else 1
+    target = read_kept(store, live.manifest, version)
+    _require_whole(store, target)
+    return with_ledger(store, target)
 
 
 def _require_whole(store: Store, manifest: Manifest) -> None:
