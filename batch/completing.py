@@ -42,6 +42,7 @@ def finished(task: Task, receipts: Sequence[Receipt], trace: Trace) -> Finished:
         model=model_info(task.recipe, task.sidecar),
         receipts=tuple(receipts),
         replaces=task.job.settings.output.mode == "replace",
+        request=task.request,
         keeps_model=task.keeps_model,
     )
 
@@ -59,7 +60,7 @@ def judge_and_publish(
     usable = sum(result.outcome in {"taken", "resent"} for result in results)
     if not usable or (run.replaces and usable < len(results)):
         # Without their receipts, the next run tries these inputs again.
-        clear(store, kind=run.kind, run_id=run.run_id, before=trace.started_at)
+        _clear(store, run, trace)
         return _unpublished(live, unreadable(run.receipts), results, trace)
     checks = _judge(store, job, live, run)
     run = dataclasses.replace(run, checks=checks)
@@ -71,7 +72,7 @@ def judge_and_publish(
 
     with trace.timed("publish"):
         manifest = publish(store, job, live, build, clock=clock)
-    clear(store, kind=run.kind, run_id=run.run_id, before=trace.started_at)
+    _clear(store, run, trace)
     if manifest is None:
         raise PlanAgain(f"run {run.run_id}: another run took its inputs in meanwhile")
     remember(store.url, manifest)
@@ -79,6 +80,10 @@ def judge_and_publish(
     if manifest.added.inputs == count(run.receipts).inputs:
         return outcome
     return _with_what_is_left(outcome, read_live(store).ledger, run)
+
+
+def _clear(store: Store, run: Finished, trace: Trace) -> None:
+    clear(store, kind=run.kind, request=run.request, run_id=run.run_id, before=trace.started_at)
 
 
 def _with_what_is_left(outcome: Outcome, ledger: Ledger, run: Finished) -> Outcome:

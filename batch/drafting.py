@@ -29,7 +29,7 @@ from batch.version import Draft, Live, union_columns
 class Finished:
     """A run whose slices are all done, ready to be judged and published.
 
-    With `keeps_model` the live version's model stays the one that applications are told of; with
+    `request` tells one backfill from another. With `keeps_model` the live version's model stays the one that applications are told of; with
     `is_forced` no check holds it.
     """
 
@@ -39,6 +39,7 @@ class Finished:
     model: ModelInfo
     receipts: tuple[Receipt, ...]
     replaces: bool
+    request: str = ""
     keeps_model: bool = False
     is_forced: bool = False
     checks: tuple[CheckResult, ...] = ()

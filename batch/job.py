@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -266,6 +266,11 @@ class Job:
     @property
     def output_url(self) -> str:
         return self._locate(self.settings.output.path)
+
+    def with_workers(self, workers: int) -> Job:
+        """The same job in so many processes."""
+        run = self.settings.run.model_copy(update={"workers": workers})
+        return replace(self, settings=self.settings.model_copy(update={"run": run}))
 
     def _locate(self, path: str) -> str:
         if "://" in path:

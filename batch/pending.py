@@ -164,10 +164,10 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         )
 
 
-def clear(store: Store, *, kind: str, run_id: str, before: datetime) -> None:
+def clear(store: Store, *, kind: str, run_id: str, before: datetime, request: str = "") -> None:
     """Remove the plan and the receipts of a run that is over, and what is older than the run.
 
-    What of the older plans still fitted was adopted, the rest is planned anew. If another host is
+    Of backfills only those of the same request. What of the older plans still fitted was adopted, the rest is planned anew. If another host is
     at work on one just now, it begins again. Clocks that disagree cost work and no more. A failure
     is only logged: plans that were published are dead, removed or not.
     """
@@ -177,7 +177,8 @@ def clear(store: Store, *, kind: str, run_id: str, before: datetime) -> None:
             if plans.is_given_up(planned):
                 continue
             plan = read_plan(store, planned)
-            if plan.kind == kind and (plan.run_id == run_id or plan.created_at <= before):
+            is_like = (plan.kind, plan.request) == (kind, request)
+            if is_like and (plan.run_id == run_id or plan.created_at <= before):
                 _clear(store, plans, planned, by=f"run {run_id}", at=before)
     except BatchError as error:
         log.warning("finished plans are left to the next run: %s", error.message)

@@ -95,10 +95,9 @@ class _SliceRun:
                 taken = [item for item in found if isinstance(item, Tally) and not item.unreadable]
                 for tally in taken:
                     rejects.write(tally.take_rejects())
+                by_input = self._predicted.by_input
                 files = (
-                    self._finish(
-                        part, [t for t in taken if self._predicted.by_input[t.planned.path]]
-                    ),
+                    self._finish(part, [t for t in taken if by_input[t.planned.path]]),
                     self._finish(rejects, [t for t in taken if t.rejected]),
                 )
         except LEFT_OUT as error:

@@ -24,10 +24,15 @@ from batch.version import Live
 
 
 def recipe_of(
-    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput], *, model: Path
-) -> tuple[Recipe, Sidecar | None]:
-    """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`."""
-    sha256, sidecar = read_model_file(model, pin=job.settings.model.sha256, source=job.model_url)
+    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput], *, model: Path,
+    other: str | None = None,
+) -> tuple[Recipe, Sidecar | None]:  # fmt: skip
+    """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`.
+
+    `other` is where the model comes from if that is not the job's own path.
+    """
+    pin = None if other else job.settings.model.sha256
+    sha256, sidecar = read_model_file(model, pin=pin, source=other or job.model_url)
     return compose(job, sha256, sidecar, _pinned_columns(job, store, live, todo)), sidecar
 
 

@@ -82,9 +82,12 @@ def _slices(
 ) -> tuple[int, int]:
     """How many slices a run would have, and how many of them are done already."""
     pending = read_pending(store, live.ledger, kind="run", job=job.name, recipe=recipe.digest())
-    work = adopt(pending, found.todo, new_run_id="preview")
+    appends = job.settings.output.mode == "append"
+    work = adopt(pending, found.todo, new_run_id="preview", waits_for_held=appends)
     if work.slices and not work.left:
         notes.append("all is predicted already and waits for a check: a run judges it again")
+    if later := len(found.todo) - sum(len(piece.inputs) for piece in work.slices):
+        notes.append(f"{later:,} inputs that came later wait until the held run is decided")
     return len(work.slices), len(work.receipts)
 
 

@@ -167,12 +167,12 @@ MUTANTS = (
     ),
     Mutant(
         "plans are cleared before the version is published", "batch/completing.py",
-        "    with trace.timed(\"publish\"):\n", "    _clear(store, trace)\n"
+        "    with trace.timed(\"publish\"):\n", "    _clear(store, run, trace)\n"
         "    with trace.timed(\"publish\"):\n", FAULTS,
     ),
     Mutant(
         "a rebased run extends a paused version", "batch/completing.py",
-        "        require_not_paused(base, task.job)\n", "", "tests/test_upkeep.py -k meets",
+        "        require_not_paused(base, job)\n", "", "tests/test_upkeep.py -k meets",
     ),
     Mutant(
         "prune has no minimum age", PRUNE,

@@ -15,21 +15,19 @@ from batch.runner import Options
 from batch.runner import run as run_job
 from tests.bench import RUN, Bench, Command, Folder, OpenOutput, Round, Scenario, crashes, prepared
 from tests.bench import run as a_run
-from tests.fault_scenarios import (
+from tests.fault_commands import (
     DISCARD,
-    FORGETFUL,
-    IN_WINDOW,
-    NOTHING_RETAINED,
-    PACKED,
     PRUNE,
+    PUBLISH,
     RELAXED_RUN,
     REPAIR,
     UNPAUSE,
-    WINDOW,
     an_hour_ahead,
+    filling_back,
     rolling_back,
     without,
 )
+from tests.fault_scenarios import FORGETFUL, IN_WINDOW, NOTHING_RETAINED, PACKED, WINDOW
 from tests.fault_starts import (
     add,
     adding,
@@ -102,6 +100,7 @@ RUN_OF_C = Command(a_run, _holds_c)
 ARRIVAL = Command(_more_arrives)
 TWO_RUNS_WITHOUT_C = Command(_two_runs_without_c)
 
+CHANGING_B = then(published("abc"), changing("b"), adding("d"))
 RESUMED = then(published("ab"), adding("cdef"), interrupted, aged)
 RESUMED_WITH_MORE = then(
     published("ab"), adding("cdef"), interrupted, changing("e"), adding("g"), aged
@@ -209,6 +208,30 @@ MEETINGS = (
     Meeting(
         meeting("run-and-repair", TWO_PARTS, [UNCLAIMED_RUN], [REPAIR, RUN], damage=flip_a_part),
         [REPAIR],
+    ),
+    Meeting(
+        meeting("backfill-and-run", CHANGING_B, [filling_back("a.csv", "c.csv")], [RUN]), [RUN]
+    ),
+    Meeting(
+        meeting("run-and-backfill", CHANGING_B, [UNCLAIMED_RUN], [RUN]),
+        [filling_back("*")],
+        codes=(0, 75),
+        other_codes=(0, 75),
+    ),
+    Meeting(
+        meeting("backfill-and-prune", CHANGING_B, [filling_back("*")], [RUN], FORGETFUL), [PRUNE]
+    ),
+    Meeting(
+        meeting("publish-and-run", held, [PUBLISH], [RELAXED_RUN]),
+        [RELAXED_RUN],
+        codes=(0, 66, 75),
+        points=20,
+    ),
+    Meeting(
+        meeting("publish-and-discard", held, [PUBLISH], [RELAXED_RUN]),
+        [DISCARD],
+        codes=(0, 66, 75),
+        points=20,
     ),
     Meeting(meeting("model-and-prune", MODEL_ONLY, [RUN], [RUN]), [PRUNE]),
 )

@@ -13,7 +13,8 @@ import pytest
 from batch.logs import utc_now
 from batch.store import s3
 from tests.bench import RUN, Command, Round, Scenario, prepared
-from tests.fault_scenarios import PACKED, beaten
+from tests.fault_commands import beaten
+from tests.fault_scenarios import PACKED
 from tests.fault_starts import adding, changing, interrupted, published, then
 from tests.proxy import Fault
 from tests.s3_bench import OBJECTS, TORTURE, Mixture, S3Bench, Strike, Trouble

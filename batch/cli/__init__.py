@@ -10,6 +10,7 @@ import click
 
 from batch import __version__
 from batch.cli.authoring import iam_policy, init, schema, validate
+from batch.cli.backfilling import backfill
 from batch.cli.damage import repair, verify
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
@@ -65,7 +66,7 @@ def main(verbose: int) -> None:
 
 
 for _command in (
-    init, validate, schema, try_, run, status, history, show, verify, repair, rollback, unpause,
+    init, validate, schema, try_, run, backfill, status, history, show, verify, repair, rollback, unpause,
     publish, discard, prune, iam_policy,
 ):  # fmt: skip
     main.add_command(_command)

@@ -116,6 +116,14 @@ def as_bytes(size: float) -> str:
     return f"{size:,.0f} bytes" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
 
 
+def as_seconds(seconds: float) -> str:
+    """A duration in the unit that a person would choose."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{max(1, round(seconds))} s"
+
+
 def _text(cell: object) -> str:
     if cell is None:
         return "-"

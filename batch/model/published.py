@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,18 +96,25 @@ def load_model(
 def load_published(store: Store, info: ModelInfo) -> PublishedModel:
     """The model behind a manifest, with its own hooks, for an application."""
     recipe = read_recipe(store, info)
-    folder = Path(tempfile.mkdtemp(prefix="batch-predict-hooks-"))
-    for name in recipe.code:
-        path = f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{name}"
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(read_whole(store, path).data)
     sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None
-    try:
+    with published_code(store, recipe) as folder:
         return PublishedModel(
             load_model(store, recipe, sidecar, code_folder=folder, allow_version_mismatch=False)
         )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def published_code(store: Store, recipe: Recipe) -> Iterator[Path]:
+    """The hook files of a published recipe, in a folder of their own."""
+    with tempfile.TemporaryDirectory(
+        prefix="batch-predict-hooks-", ignore_cleanup_errors=True
+    ) as name:
+        folder = Path(name)
+        for file in recipe.code:
+            path = f"{layout.recipe_folder(recipe.model_sha256, recipe.digest())}/{file}"
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(read_whole(store, path).data)
+        yield folder
 
 
 class PublishedModel:

@@ -99,6 +99,7 @@ def _release(begun: Attempt, held: HeldRun, *, is_forced: bool) -> Outcome:
         model=plan.model,
         receipts=tuple(read_receipt(store, piece, plan.recipe) for piece in plan.slices),
         replaces=job.settings.output.mode == "replace",
+        request=plan.request,
         keeps_model=plan.keeps_model,
         is_forced=is_forced,
     )

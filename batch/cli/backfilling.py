@@ -1,0 +1,148 @@
+"""The command that predicts past inputs again."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.output import as_bytes, as_count, as_seconds
+from batch.wording import listed
+
+if TYPE_CHECKING:
+    from batch.backfill import Proposal
+    from batch.choosing import Request
+    from batch.job import Job
+
+#: Days of a plan that a person reads before "and more".
+_SHOWN_DAYS, _SHOWN = 31, 5
+
+
+def _date(_context: click.Context, option: click.Parameter, value: str | None) -> date | None:
+    try:
+        return date.fromisoformat(value) if value else None
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no date: expected one such as 2013-12-01", param=option
+        ) from None
+
+
+@click.command()
+@click.argument("job")
+@click.option("--from", "first", metavar="DATE", callback=_date, help="The first date, in UTC.")
+@click.option("--to", "last", metavar="DATE", callback=_date, help="The last date, included.")
+@click.option(
+    "--input",
+    "inputs",
+    metavar="PATTERN",
+    multiple=True,
+    help="Inputs by the pattern of their name below the input folder; may be given again.",
+)
+@click.option(
+    "--only",
+    type=click.Choice(["missing", "rejected", "outdated"]),
+    help="Those never taken in, with rejects, or predicted by another recipe than today's.",
+)
+@click.option(
+    "--model",
+    metavar="PATH|vN",
+    help="Another model than the job's: a file, or v41 for the one that made version 41.",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes, instead of run.workers.")
+@click.option("--dry-run", is_flag=True, help="Show the plan by date; write nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditions: Any) -> None:
+    """Predict past inputs of JOB again and publish one new version.
+
+    Which inputs, is said by dates, names or state; all conditions together. Runs go on meanwhile.
+    A backfill that was interrupted goes on when the same is asked for again.
+
+    \b
+    Example:
+      batch-predict backfill flight_delays --from 2013-12-01 --to 2013-12-14 --dry-run
+      batch-predict backfill flight_delays --only outdated
+      batch-predict backfill flight_delays --from 2013-12-20 --model v3
+    """
+    from batch.choosing import Request
+    from batch.jobfile import load_job
+
+    found = load_job(job)
+    if workers:
+        found = found.with_workers(workers)
+    request = Request(**conditions)
+    if dry_run:
+        _propose(found, request)
+    elif yes or not sys.stdin.isatty() or _agreed(found, request):
+        _carry_out(found, request)
+
+
+def _carry_out(job: Job, request: Request) -> None:
+    from batch.attempt import Options
+    from batch.backfill import backfill as predict_again
+    from batch.cli.output import progress_bar, report
+
+    with progress_bar(job.name) as progress:
+        outcome = predict_again(job, request, Options(progress=progress))
+    report("backfill", job.name, outcome)
+    sys.exit(outcome.exit_code)
+
+
+def _agreed(job: Job, request: Request) -> bool:
+    """Whether a person who has seen the plan wants it."""
+    if not _propose(job, request).choice.todo:
+        return False
+    return click.confirm("Predict these again?")
+
+
+def _propose(job: Job, request: Request) -> Proposal:
+    from batch.attempt import Options
+    from batch.backfill import propose
+
+    plan = propose(job, request, Options())
+    _print_plan(job, request, plan)
+    return plan
+
+
+def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
+    from batch.choosing import bounds
+
+    todo = plan.choice.todo
+    size = as_bytes(sum(one.size for one in todo))
+    took = "" if plan.seconds is None else f", about {as_seconds(plan.seconds)}"
+    live = f"version {plan.version} is live" if plan.version else "nothing is published yet"
+    click.echo(f"{job.name}: a backfill of {as_count(len(todo), 'input')}, {size}{took}; {live}")
+    _print_facts(plan, bounds(request))
+    if plan.days:
+        _print_days(plan)
+
+
+def _print_facts(plan: Proposal, bounds: str) -> None:
+    from batch.cli.output import print_facts
+
+    choice = plan.choice
+    by = "" if plan.has_dates else " (by the time of the last change: no {date} in input.path)"
+    facts = [
+        ("range", f"{bounds}{by}: {as_count(choice.in_range, 'input')}"),
+        ("model", plan.model[:12]),
+        ("waits", listed([one.path for one in choice.waiting], _SHOWN)),
+        ("gone", listed(choice.gone, _SHOWN)),
+        ("too old", listed(choice.too_old, _SHOWN)),
+    ]
+    print_facts([(name, value) for name, value in facts if value])
+
+
+def _print_days(plan: Proposal) -> None:
+    from batch.cli.output import print_table
+
+    print_table(
+        [
+            (f"{day.day}", day.inputs, as_bytes(day.bytes), day.records or None, day.new,
+             day.inputs - day.new, ", ".join(model[:12] for model in day.models) or None)
+            for day in plan.days[:_SHOWN_DAYS]
+        ],
+        ["date (UTC)", "inputs", "size", "records", "new", "replaced", "predicted by"],
+    )  # fmt: skip
+    if len(plan.days) > _SHOWN_DAYS:
+        click.echo(f"… {as_count(len(plan.days) - _SHOWN_DAYS, 'more date')}")
