@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 BINS = 20
 
 
+def main_column(predictions: pa.RecordBatch | pa.Table) -> str | None:
+    """The column that stands for a prediction: the last probability, else the first number."""
+    numbers = _numbers(predictions)
+    probabilities = [name for name in numbers if name.startswith("probability")]
+    return probabilities[-1] if probabilities else next(iter(numbers), None)
+
+
 def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
     """The histogram of a model's main prediction, None for one that is text.
 
-    The main prediction is the last probability, else the first number. Probabilities get 20 bins
-    on [0, 1], other numbers 20 bins of equal population.
+    Probabilities get 20 bins on [0, 1], other numbers 20 bins of equal population.
     """
     import numpy as np
 
-    column = _main_column(predictions)
+    column = main_column(predictions)
     if column is None:
         return None
     values = _finite(predictions.column(column))
@@ -42,7 +48,7 @@ def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) ->
         return Histogram(
             column=reference.column, edges=reference.edges, counts=(0,) * len(reference.counts)
         )
-    column = _main_column(predictions)
+    column = main_column(predictions)
     if column is None or not column.startswith("probability"):
         return None
     return Histogram(column=column, edges=_unit_edges(), counts=(0,) * BINS)
@@ -112,13 +118,7 @@ def _shares(histogram: Histogram) -> list[float]:
     return [(count + 0.5) / total for count in histogram.counts]
 
 
-def _main_column(predictions: pa.RecordBatch) -> str | None:
-    numbers = _numbers(predictions)
-    probabilities = [name for name in numbers if name.startswith("probability")]
-    return probabilities[-1] if probabilities else next(iter(numbers), None)
-
-
-def _numbers(predictions: pa.RecordBatch) -> list[str]:
+def _numbers(predictions: pa.RecordBatch | pa.Table) -> list[str]:
     import pyarrow as pa
 
     return [

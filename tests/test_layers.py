@@ -19,7 +19,8 @@ LAYERS: dict[str, list[set[str]]] = {
     "command line": [{"cli"}],
     "flow": [
         {"runner", "attempt", "backfill", "choosing", "evidence", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
-         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions"},
+         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions",
+         "comparing", "pairing", "differing", "moving"},
         {"client"},
     ],
     "stages": [
@@ -27,11 +28,12 @@ LAYERS: dict[str, list[set[str]]] = {
         {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
-    "adapters": [{"parts"}, {"store"}],
+    "adapters": [{"parts", "scanning"}, {"store"}],
     "values": [
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
-         "digest", "wording", "duration", "section", "limits"},
+         "digest", "wording", "duration", "section", "limits",
+         "arrays", "latest", "causes"},
     ],
     "ground": [{"errors", "logs"}],
 }  # fmt: skip

@@ -11,6 +11,7 @@ import click
 from batch import __version__
 from batch.cli.authoring import iam_policy, init, schema, validate
 from batch.cli.backfilling import backfill
+from batch.cli.comparing import diff
 from batch.cli.damage import repair, verify
 from batch.cli.reading import history, show, status
 from batch.cli.running import run, try_
@@ -66,7 +67,7 @@ def main(verbose: int) -> None:
 
 
 for _command in (
-    init, validate, schema, try_, run, backfill, status, history, show, verify, repair, rollback, unpause,
-    publish, discard, prune, iam_policy,
+    init, validate, schema, try_, run, backfill, status, history, show, diff, verify, repair,
+    rollback, unpause, publish, discard, prune, iam_policy,
 ):  # fmt: skip
     main.add_command(_command)

@@ -44,13 +44,10 @@ def is_watched() -> bool:
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
-    """Columns of equal width; numbers to the right."""
+    """Columns of equal width; numbers to the right, also where some are missing."""
     texts = [[_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
-    right = [
-        all(isinstance(row[index], int | float) for row in rows) and bool(rows)
-        for index in range(len(header))
-    ]
+    right = [_is_numeric([row[index] for row in rows]) for index in range(len(header))]
     for line in [list(header), *texts]:
         cells = [
             cell.rjust(width) if to_right else cell.ljust(width)
@@ -122,6 +119,11 @@ def as_seconds(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
     return f"{max(1, round(seconds))} s"
+
+
+def _is_numeric(cells: Sequence[object]) -> bool:
+    there = [cell for cell in cells if cell is not None]
+    return bool(there) and all(isinstance(cell, int | float) for cell in there)
 
 
 def _text(cell: object) -> str:

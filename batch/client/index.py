@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from batch.client.arrays import to_arrow, to_numpy
+from batch.arrays import to_arrow, to_numpy
 from batch.client.keys import KeyType
 from batch.client.values import pylist, values_of
 

@@ -1,21 +1,15 @@
-"""One table from many parts, and the rule that finds the latest row of each key."""
+"""One table from many parts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch.client.arrays import to_numpy
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     import pyarrow as pa
 
     from batch.manifest import Column
-
-#: The latest row of a key is the one with the greatest of these, compared in this order.
-LATEST_BY = ("_as_of", "_input", "_row")
 
 
 def union(tables: Sequence[pa.Table], columns: Iterable[Column]) -> pa.Table:
@@ -24,20 +18,6 @@ def union(tables: Sequence[pa.Table], columns: Iterable[Column]) -> pa.Table:
 
     found = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
     return pa.table({column.name: _contiguous(found, column) for column in columns})
-
-
-def earliest_first(table: pa.Table) -> np.ndarray:
-    """Row numbers sorted by `LATEST_BY`; quick where the parts come nearly sorted."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    as_of, inputs, row = (table[name].combine_chunks() for name in LATEST_BY)
-    if pa.types.is_dictionary(inputs.type):
-        rank = to_numpy(pc.rank(inputs.dictionary).cast("int64"))[to_numpy(inputs.indices)]
-    else:  # No part at all: there was nothing to encode.
-        rank = np.zeros(0, np.int64)
-    return np.lexsort((to_numpy(row), rank, to_numpy(as_of.cast("int64"))))
 
 
 def plain(table: pa.Table) -> pa.Table:

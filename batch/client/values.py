@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batch.client.arrays import to_numpy
+from batch.arrays import to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa

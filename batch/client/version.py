@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from batch.client.arrays import to_arrow
+from batch.arrays import to_arrow
 from batch.client.index import KeyIndex
 from batch.client.parts import read_part
-from batch.client.tables import LATEST_BY, earliest_first, plain, union
+from batch.client.tables import plain, union
 from batch.client.values import pylist, values_of
 from batch.errors import DoesNotFit
+from batch.latest import LATEST_BY, earliest_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Between Arrow and NumPy without copies, and without pandas.
 
 Arrow's own `to_numpy`, `array` and `scalar` import pandas where it is installed: half a second
-and 50 MB that an application which only looks up predictions has no use for.
+and 50 MB that whoever only reads predictions has no use for.
 """
 
 from __future__ import annotations
