@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from batch import layout
-from batch.errors import Damaged, NoInput
+from batch.errors import BatchError, Damaged, DoesNotFit, NoInput
 from batch.ledger import Ledger
 from batch.manifest import LedgerFile, Manifest, decode_manifest
 from batch.store.base import Missing, Store
 from batch.store.documents import read_whole
 from batch.version import Live
+
+_READERS, _READ_AHEAD = 8, 64
 
 
 def read_live(store: Store) -> Live:
@@ -74,6 +79,26 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
         f"{store.url}: version {version} {what}; {kept_versions(live)}",
         f"batch-predict history {live.job}",
     )
+
+
+def all_kept(store: Store, live: Manifest) -> Iterator[tuple[int, Manifest | BatchError]]:
+    """Every version that is kept, the oldest first; in its place what is wrong with one.
+
+    Several are read at once: there may be thousands, and a remote store takes its time for each.
+    """
+    versions = range(live.oldest_kept, live.version)
+    read = partial(_read_or_error, store)
+    with ThreadPoolExecutor(_READERS) as readers:
+        for start in range(0, len(versions), _READ_AHEAD):
+            yield from readers.map(read, versions[start : start + _READ_AHEAD])
+    yield live.version, live
+
+
+def _read_or_error(store: Store, version: int) -> tuple[int, Manifest | BatchError]:
+    try:
+        return version, read_manifest(store, version)
+    except (Missing, Damaged, DoesNotFit) as error:
+        return version, error
 
 
 def kept_versions(live: Manifest) -> str:

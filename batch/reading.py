@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch import layout
-from batch.casting import cast_text
-from batch.columns import InputColumn, type_of_arrow
-from batch.errors import BadUsage, BatchError, Damaged, NoInput
+from batch.errors import BatchError, Damaged, NoInput
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
@@ -154,29 +152,6 @@ def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict
     return rows
 
 
-def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[dict[str, object]]:
-    """Every row of one key, the latest first, each with the run that published it.
-
-    `key` holds one text per key column. Raises `BadUsage` for a key of the wrong form.
-    """
-    import pyarrow.compute as pc
-
-    if len(key) != len(manifest.key):
-        raise BadUsage(
-            f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
-            "give --key once for each key column, in this order",
-        )
-    rows: list[dict[str, Any]] = []
-    for file in manifest.files:
-        for rows_of_part in _batches(store, file):
-            batch = rows_of_part
-            for name, text in zip(manifest.key, key, strict=True):
-                wanted = _typed(name, text, batch.schema.field(name).type)
-                batch = batch.filter(pc.equal(batch.column(name), wanted))
-            rows.extend({**row, "run_id": file.run_id} for row in batch.to_pylist())
-    return sorted(rows, key=lambda row: (row["_as_of"], row["_input"], row["_row"]), reverse=True)
-
-
 def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -189,16 +164,6 @@ def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
             f"{store.url}/{file.path}: cannot be read: {error}",
             "restore the file; nothing else is lost",
         ) from None
-
-
-def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
-    import pyarrow as pa
-
-    column = InputColumn(name=name, type=type_of_arrow(wanted), nullable=False)
-    values, bad = cast_text(pa.array([text], pa.string()), column)
-    if bad:
-        raise BadUsage(f"key {name}: found {text!r}, expected {column.type}")
-    return values.cast(wanted)[0]
 
 
 def _outdated(live: Live) -> int:

@@ -13,8 +13,9 @@ from batch.cli.authoring import iam_policy, init, schema, validate
 from batch.cli.backfilling import backfill
 from batch.cli.comparing import diff
 from batch.cli.damage import repair, verify
-from batch.cli.reading import history, show, status
+from batch.cli.reading import history, status
 from batch.cli.running import run, try_
+from batch.cli.showing import show
 from batch.cli.upkeep import discard, prune, publish, rollback, unpause
 from batch.errors import BatchError
 from batch.logs import show_logs

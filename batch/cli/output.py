@@ -45,7 +45,7 @@ def is_watched() -> bool:
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
     """Columns of equal width; numbers to the right, also where some are missing."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+    texts = [[as_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     right = [_is_numeric([row[index] for row in rows]) for index in range(len(header))]
     for line in [list(header), *texts]:
@@ -126,7 +126,8 @@ def _is_numeric(cells: Sequence[object]) -> bool:
     return bool(there) and all(isinstance(cell, int | float) for cell in there)
 
 
-def _text(cell: object) -> str:
+def as_text(cell: object) -> str:
+    """One value of a table."""
     if cell is None:
         return "-"
     if isinstance(cell, float):

@@ -77,38 +77,6 @@ def history(job: str, last: int, as_json: bool) -> None:
         click.echo(f"not published: {unfinished}")
 
 
-@click.command()
-@click.argument("job")
-@click.option("--key", multiple=True, help="Every row of this key; once for each key column.")
-@click.option("--rejects", is_flag=True, help="Show rejects instead of predictions.")
-@click.option("--rows", default=10, show_default=True, help="How many rows to show.")
-@_AS_JSON
-def show(job: str, key: Sequence[str], rejects: bool, rows: int, as_json: bool) -> None:
-    """Show rows of the live version of JOB.
-
-    With --key, all rows of one key and where each comes from, the latest first.
-
-    \b
-    Example:
-      batch-predict show flight_delays
-      batch-predict show flight_delays --key 2013-12-01-B6745-JFK
-      batch-predict show flight_delays --rejects
-    """
-    from batch.cli.output import print_json
-    from batch.reading import find_target, first_rows, require_published, rows_of_key
-
-    target = find_target(job)
-    manifest = require_published(target)
-    if key:
-        found = rows_of_key(target.store, manifest, key)
-    else:
-        found = first_rows(target.store, manifest.rejects if rejects else manifest.files, rows)
-    if as_json:
-        print_json(found)
-        return
-    _print_rows(found, "No such key in version" if key else "No rows in version", manifest.version)
-
-
 def _all_jobs() -> list[str]:
     from pathlib import Path
 
@@ -120,29 +88,6 @@ def _all_jobs() -> list[str]:
             "no JOB given, and there is no jobs/*/job.toml here", "batch-predict status JOB"
         )
     return found
-
-
-def _print_rows(rows: Sequence[dict[str, object]], nothing: str, version: int) -> None:
-    from batch.cli.output import print_table
-
-    if not rows:
-        click.echo(f"{nothing} {version}.")
-        return
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [[_short(row.get(name)) for name in names] for row in rows]
-    print_table(cells, names)
-
-
-def _short(value: object) -> object:
-    from datetime import datetime
-
-    if isinstance(value, datetime):
-        midnight = not (value.hour or value.minute or value.second or value.microsecond)
-        return f"{value:%Y-%m-%d}" if midnight else f"{value:%Y-%m-%d %H:%M:%S}"
-    if isinstance(value, float) or value is None:
-        return value
-    text = str(value).replace("\n", "\\n")
-    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def _print_status(status: Status) -> None:
