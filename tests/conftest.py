@@ -11,6 +11,7 @@ import pytest
 from joblib.externals.loky import reusable_executor
 
 import batch.store.s3
+from tests import flights as flight_jobs
 from tests import servers
 from tests.jobs import JobFolder, save_tiny_model
 from tests.s3jobs import S3JobFolder
@@ -113,3 +114,15 @@ def _forget_the_server() -> None:
     batch.store.s3._client.cache_clear()
     if reusable_executor._executor:
         reusable_executor._executor.shutdown(kill_workers=True)
+
+
+@pytest.fixture(scope="session")
+def trained_flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo job with its model; see tests/flights.py."""
+    return flight_jobs.train(tmp_path_factory.mktemp("flights") / "flight_delays")
+
+
+@pytest.fixture
+def flights(trained_flights: Path, tmp_path: Path) -> JobFolder:
+    """The demo job with the first two weeks of December."""
+    return flight_jobs.copy(trained_flights, tmp_path / "flight_delays")

@@ -58,15 +58,17 @@ def test_every_help_ends_with_an_example(name: str) -> None:
     assert re.search(rf"Example:\n\s+batch-predict {name}\b", text)
 
 
-def test_commands_in_the_readme_parse() -> None:
+@pytest.mark.parametrize("name", ["README.md", "docs/operating.md"])
+def test_commands_in_the_documentation_parse(name: str) -> None:
     """Every `batch-predict …` line names a command and options that exist."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    text = (ROOT / name).read_text()
+    lines = [line for block in blocks("sh", text) for line in block.splitlines()]
     calls = [
         shlex.split(line, comments=True)[1:] for line in lines if line.startswith("batch-predict")
     ]
     assert calls
-    for name, *arguments in calls:
-        main.commands[name].make_context(name, list(arguments), resilient_parsing=False)
+    for command, *arguments in calls:
+        main.commands[command].make_context(command, list(arguments), resilient_parsing=False)
 
 
 def test_job_files_in_the_documentation_are_valid() -> None:
