@@ -81,12 +81,14 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
     )
 
 
-def all_kept(store: Store, live: Manifest) -> Iterator[tuple[int, Manifest | BatchError]]:
+def all_kept(
+    store: Store, live: Manifest, *, since: int = 0
+) -> Iterator[tuple[int, Manifest | BatchError]]:
     """Every version that is kept, the oldest first; in its place what is wrong with one.
 
-    Several are read at once: there may be thousands, and a remote store takes its time for each.
+    With `since` none before that one. Several are read at once: there may be thousands, and a remote store takes its time for each.
     """
-    versions = range(live.oldest_kept, live.version)
+    versions = range(max(since, live.oldest_kept), live.version)
     read = partial(_read_or_error, store)
     with ThreadPoolExecutor(_READERS) as readers:
         for start in range(0, len(versions), _READ_AHEAD):
@@ -103,9 +105,14 @@ def _read_or_error(store: Store, version: int) -> tuple[int, Manifest | BatchErr
 
 def kept_versions(live: Manifest) -> str:
     """Which versions there are, for whoever asked for another."""
-    if live.oldest_kept == live.version:
-        return f"kept is version {live.version} alone"
-    return f"kept are the versions {live.oldest_kept} to {live.version}"
+    return kept_range(live.oldest_kept, live.version)
+
+
+def kept_range(oldest: int, newest: int) -> str:
+    """The versions from the oldest that is kept to the live one, in words."""
+    if oldest == newest:
+        return f"kept is version {newest} alone"
+    return f"kept are the versions {oldest} to {newest}"
 
 
 def read_pointer(store: Store) -> tuple[Manifest, str] | None:

@@ -119,17 +119,6 @@ def _last_record(store: Store) -> RunRecord | None:
         return None
 
 
-def read_history(store: Store) -> list[RunRecord]:
-    """The records of all runs, the newest last."""
-    records = []
-    for entry in store.list(layout.RUNS).entries:
-        try:
-            records.append(read_document(store, entry.path, RunRecord))
-        except Missing:
-            continue  # Pruned since it was listed.
-    return sorted(records, key=lambda record: record.started_at)
-
-
 def require_published(target: Target) -> Manifest:
     """The live version. Raises `NoInput` before the first one."""
     manifest = newest_manifest(target.store)

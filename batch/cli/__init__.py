@@ -13,7 +13,8 @@ from batch.cli.authoring import iam_policy, init, schema, validate
 from batch.cli.backfilling import backfill
 from batch.cli.comparing import diff
 from batch.cli.damage import repair, verify
-from batch.cli.reading import history, status
+from batch.cli.history import history
+from batch.cli.reading import status
 from batch.cli.running import run, try_
 from batch.cli.showing import show
 from batch.cli.upkeep import discard, prune, publish, rollback, unpause

@@ -44,6 +44,12 @@ def is_watched() -> bool:
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
+    """The header, then the rows, aligned."""
+    for line in aligned(rows, header):
+        click.echo(line)
+
+
+def aligned(rows: Sequence[Sequence[object]], header: Sequence[str]) -> Iterator[str]:
     """Columns of equal width; numbers to the right, also where some are missing."""
     texts = [[as_text(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
@@ -53,7 +59,7 @@ def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None
             cell.rjust(width) if to_right else cell.ljust(width)
             for cell, width, to_right in zip(line, widths, right, strict=True)
         ]
-        click.echo("  ".join(cells).rstrip())
+        yield "  ".join(cells).rstrip()
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing."""
+"""The command that says how jobs are doing."""
 
 from __future__ import annotations
 
@@ -40,41 +40,6 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
         if index:
             click.echo()
         _print_status(one)
-
-
-@click.command()
-@click.argument("job")
-@click.option("--last", default=20, show_default=True, help="How many runs to show.")
-@_AS_JSON
-def history(job: str, last: int, as_json: bool) -> None:
-    """List the runs of JOB, whatever came of them.
-
-    \b
-    Example:
-      batch-predict history flight_delays
-    """
-    from batch.cli.output import print_json, print_table
-    from batch.reading import find_target, pending_runs, read_history
-
-    store = find_target(job).store
-    records = read_history(store)[-last:]
-    if as_json:
-        print_json(records)
-        return
-    if not records:
-        click.echo("No run has done anything yet.")
-        return
-    print_table(
-        [(f"{record.started_at:%Y-%m-%d %H:%M:%S}", record.outcome, record.exit_code,
-          record.version if record.outcome == "published" else None, record.added.inputs,
-          record.added.predicted, record.added.rejected,
-          f"{(record.ended_at - record.started_at).total_seconds():.1f} s", record.run_id)
-         for record in records],
-        ["started (UTC)", "outcome", "exit", "version", "inputs", "predicted", "rejected", "took",
-         "run"],
-    )  # fmt: skip
-    for unfinished in pending_runs(store):
-        click.echo(f"not published: {unfinished}")
 
 
 def _all_jobs() -> list[str]:
