@@ -65,9 +65,10 @@ class Status(Document, frozen=True):
 
 
 def find_target(name: str) -> Target:
-    """The output that NAME means: an OUTPUT folder, or that of a job."""
+    """The output that NAME means: an OUTPUT folder or URL, or that of a job."""
     folder = Path(name)
-    if (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir():
+    is_output = (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir()
+    if is_output or "://" in name:
         return Target(open_store(name), None)
     job = load_job(name)
     return Target(open_output(job), job)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from joblib.externals.loky import reusable_executor
 import batch.store.s3
 from tests import flights as flight_jobs
 from tests import servers
+from tests.damaged import live_three_versions
 from tests.jobs import JobFolder, save_tiny_model
 from tests.s3jobs import S3JobFolder
 
@@ -45,6 +48,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("storage", ("local",) if local_only else places)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with many cases, every fourth is tried on moto; all of them elsewhere."""
+    seen: Counter[str] = Counter()
+
+    def is_kept(item: pytest.Item) -> bool:
+        name, _, case = item.name.partition("[")
+        if not case.startswith("moto") or not item.get_closest_marker("sampled"):
+            return True
+        seen[name] += 1
+        return seen[name] % 4 == 1
+
+    items[:] = filter(is_kept, items)
+
+
 @pytest.fixture
 def job(
     storage: str, tmp_path: Path, tiny_model: Path, request: pytest.FixtureRequest
@@ -53,6 +70,29 @@ def job(
     if storage == "local":
         return JobFolder.make(tmp_path / "job", tiny_model)
     return S3JobFolder.make(tmp_path / "job", tiny_model, bucket=request.getfixturevalue(storage))
+
+
+@pytest.fixture(scope="session")
+def lives() -> dict[str, JobFolder]:
+    """What `published` starts from, by the place; each is made once per process."""
+    return {}
+
+
+@pytest.fixture
+def published(
+    job: JobFolder, storage: str, lives: dict[str, JobFolder],
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch,
+) -> JobFolder:  # fmt: skip
+    """A job with three versions: shared parts, rejects, an input that changed; another host's."""
+    if storage not in lives:
+        elsewhere = tmp_path_factory.mktemp(f"lived-{storage}")
+        with monkeypatch.context() as patch:
+            patch.setenv("BATCH_PREDICT_STATE", str(elsewhere / "state"))
+            live_three_versions(job)
+        lives[storage] = dataclasses.replace(job, folder=elsewhere)
+        lives[storage].copy_from(job)
+    job.copy_from(lives[storage])
+    return job
 
 
 @pytest.fixture(scope="session")
@@ -99,19 +139,31 @@ def talking_to(
     server: servers.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Have this process and its children talk to one server, with a spool folder of their own."""
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
+    for name in _aws_settings():
         monkeypatch.delenv(name)
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("BATCH_PREDICT_SPOOL", str(tmp_path / "spool"))
-    _forget_the_server()
+    # A client knows the settings that there were when it was made, which takes long.
+    if _last_settings != _aws_settings():
+        batch.store.s3._client.cache_clear()
+    _end_idle_workers()
     yield
-    _forget_the_server()
+    _last_settings.clear()
+    _last_settings.update(_aws_settings())
+    _end_idle_workers()
 
 
-def _forget_the_server() -> None:
-    """A client knows the server that was there when it was made, and so do idle workers."""
-    batch.store.s3._client.cache_clear()
+#: With which the test before talked to its server, when it was over.
+_last_settings: dict[str, str] = {}
+
+
+def _aws_settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def _end_idle_workers() -> None:
+    """They know the settings, and the folders, of the test that started them."""
     if reusable_executor._executor:
         reusable_executor._executor.shutdown(kill_workers=True)
 

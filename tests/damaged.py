@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from tests import oracle
 from tests.jobs import JobFolder
 from tests.published import flip_byte
 
 Damage = Callable[[Path], str]
-
-
-def live_a_little(folder: Path, model: Path) -> JobFolder:
-    """A job with three versions, in a new folder."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BATCH_PREDICT_STATE", str(folder / "state"))
-        job = JobFolder.make(folder / "job", model)
-        live_three_versions(job)
-    return job
-
-
-def copy_of(job: JobFolder, folder: Path) -> JobFolder:
-    """The whole job with its data and its output; times of modification stay."""
-    shutil.copytree(job.folder, folder / "job")
-    return JobFolder(folder / "job")
 
 
 def live_three_versions(job: JobFolder) -> None:

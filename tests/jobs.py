@@ -62,6 +62,11 @@ class JobFolder:
     def output(self) -> Path:
         return self.folder / self.out
 
+    def copy_from(self, other: Self) -> None:
+        """Let data and output be as those of another one, with their times of modification."""
+        for name in ("data", self.out):
+            shutil.copytree(other.folder / name, self.folder / name, dirs_exist_ok=True)
+
     def configure(self, **sections: dict[str, Any]) -> None:
         """Write job.toml: the defaults below, with the keys of these sections changed."""
         settings: dict[str, dict[str, Any]] = {

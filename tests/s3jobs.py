@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from batch.reporting import Outcome
 from tests.jobs import JobFolder
@@ -28,6 +28,13 @@ class S3JobFolder(JobFolder):
 
     bucket: Bucket = field(kw_only=True)
     _known: dict[str, bytes] = field(default_factory=dict, kw_only=True)
+
+    def copy_from(self, other: Self) -> None:
+        """In the bucket of the other one, where most of it lies already."""
+        super().copy_from(other)
+        self.bucket = other.bucket
+        self.configure()
+        self._known = self.bucket.read_all("a job/", known=other._known)
 
     def configure(self, **sections: dict[str, Any]) -> None:
         """Paths of the job folder become URLs."""
@@ -81,7 +88,7 @@ class S3JobFolder(JobFolder):
         self._known = present
 
     def _pull(self) -> None:
-        found = self.bucket.read_all("a job/")
+        found = self.bucket.read_all("a job/", known=self._known)
         for name in self._known.keys() - found.keys():
             path = self.folder / name
             path.unlink()

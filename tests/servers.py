@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import shutil
@@ -16,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -105,17 +106,28 @@ class Bucket:
 
     def names(self, prefix: str = "") -> list[str]:
         """The keys that start so, sorted."""
+        return list(self.etags(prefix))
+
+    def etags(self, prefix: str = "") -> dict[str, str]:
+        """The keys that start so, sorted, each with what tells its content."""
         pages = self.client.get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=self.name, Prefix=prefix)
-        return [item["Key"] for page in found for item in page.get("Contents", ())]
+        items = [item for page in found for item in page.get("Contents", ())]
+        return {item["Key"]: item["ETag"].strip('"') for item in items}
 
     def delete(self, key: str) -> None:
         """Remove it, as anybody may."""
         self.client.delete_object(Bucket=self.name, Key=key)
 
-    def read_all(self, prefix: str) -> dict[str, bytes]:
-        """Every object below a prefix, by the rest of its key."""
-        return {name.removeprefix(prefix): self.read(name) for name in self.names(prefix)}
+    def read_all(self, prefix: str, *, known: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Every object below a prefix, by the rest of its key; what is known is not read again."""
+        found = {}
+        for key, etag in self.etags(prefix).items():
+            name = key.removeprefix(prefix)
+            data = known.get(name)
+            is_known = data is not None and hashlib.md5(data).hexdigest() == etag
+            found[name] = data if data is not None and is_known else self.read(key)
+        return found
 
     def read(self, key: str) -> bytes:
         """The bytes of an object."""

@@ -142,8 +142,12 @@ def test_the_time_of_a_listing_is_the_server_s(store: Store) -> None:
         date = moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
         parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = date
 
-    client().meta.events.register("after-call.s3.ListObjectsV2", elsewhere)
-    assert store.list().now == moment
+    event = "after-call.s3.ListObjectsV2"
+    client().meta.events.register(event, elsewhere)
+    try:
+        assert store.list().now == moment
+    finally:
+        client().meta.events.unregister(event, elsewhere)
 
 
 @pytest.mark.usefixtures("in_pieces")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,41 +18,45 @@ from batch.errors import Damaged, StoreDown
 from batch.jobfile import load_job
 from batch.logs import utc_now
 from batch.manifest import Manifest
-from batch.store import open_store
+from batch.store import open_output, open_store
 from batch.store.base import Store
-from batch.store.local import LocalStore
 from batch.upkeep.repair import look_for_damage, repair
 from batch.upkeep.rollback import look_back, roll_back, unpause
-from batch.upkeep.verify import verify
+from batch.upkeep.verify import Health, verify
 from tests import damaged, oracle
 from tests.jobs import JobFolder
+from tests.wrapped import Wrapped
 
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto", "rgw")
 ALL = {**damaged.PLAIN, **damaged.DEEP, **damaged.ENTRIES, **damaged.LEDGER}
 
 
 def mend(job: JobFolder, *, yes: bool = False, store: Store | None = None) -> Manifest | None:
     """What the command does."""
     found = load_job(str(job.folder))
-    store = store or open_store(str(job.output))
-    return repair(store, found, look_for_damage(store, found), yes=yes, clock=utc_now)
+    store = store or open_store(job.output_url)
+    with job.mirrored():
+        return repair(store, found, look_for_damage(store, found), yes=yes, clock=utc_now)
 
 
 def command(job: JobFolder, *options: str) -> Result:
     """The command, in this process."""
-    return CliRunner().invoke(main, ["repair", str(job.folder), *options])
+    with job.mirrored():
+        return CliRunner().invoke(main, ["repair", str(job.folder), *options])
 
 
-def is_whole(job: JobFolder) -> bool:
-    """Whether verify --deep finds nothing."""
-    return verify(open_store(str(job.output)), deep=True).ok
+def look(job: JobFolder) -> Health:
+    """What verify --deep finds."""
+    with job.mirrored():
+        return verify(open_store(job.output_url), deep=True)
 
 
 def require_mended(job: JobFolder) -> dict[str, Any]:
     """The oracle, verify and an application agree."""
     manifest = job.judge()
-    health = verify(open_store(str(job.output)), deep=True)
-    assert health.findings == ()
-    predictions = Predictions(str(job.output))
+    assert look(job).findings == ()
+    predictions = Predictions(job.output_url)
     for row in job.rows():
         assert (predictions.get(row["id"]) or {})["_row"] == row["_row"]
     predictions.close()
@@ -61,23 +64,12 @@ def require_mended(job: JobFolder) -> dict[str, Any]:
     return manifest
 
 
-@pytest.fixture(scope="session")
-def lived(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> JobFolder:
-    """Three versions with shared parts and rejects; made once, and never changed."""
-    return damaged.live_a_little(tmp_path_factory.mktemp("lived"), tiny_model)
-
-
-@pytest.fixture
-def published(lived: JobFolder, tmp_path: Path) -> JobFolder:
-    """The same, for a test of its own."""
-    return damaged.copy_of(lived, tmp_path)
-
-
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", ALL)
 def test_repair_and_a_run_bring_every_record_back(published: JobFolder, kind: str) -> None:
     """Between the two, what is published is whole, and holds less."""
     ALL[kind](published.output)
-    assert not is_whole(published)
+    assert not look(published).ok
     manifest = mend(published, yes=kind in damaged.LEDGER)
     assert manifest is not None
     assert (manifest.version, manifest.kind) == (4, "repair")
@@ -85,12 +77,13 @@ def test_repair_and_a_run_bring_every_record_back(published: JobFolder, kind: st
     # The newest segment says all that the second one does.
     is_known_twice = kind.startswith("segment 1")
     assert (published.judge()["totals"]["inputs"] == 4) == is_known_twice
-    assert is_whole(published)
+    assert look(published).ok
     outcome = published.run()
     assert (outcome.exit_code, outcome.version) == (0, 4 if is_known_twice else 5)
     assert require_mended(published)["totals"]["records"] == 10
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "kind",
     ["a shared part is missing", "a shared part is cut off", "rejects are missing",
@@ -104,9 +97,9 @@ def test_a_replacement_is_predicted_anew(job: JobFolder, kind: str) -> None:
     job.add("2.csv", [("d", 2, 2), ("e", "oops", 1), ("f", 1, 1)])
     job.run()
     ALL[kind](job.output)
-    assert not is_whole(job)
+    assert not look(job).ok
     assert mend(job, yes=kind in damaged.LEDGER) is not None
-    assert is_whole(job)
+    assert look(job).ok
     assert job.run().version == 3
     assert require_mended(job)["totals"]["records"] == 6
 
@@ -127,6 +120,7 @@ def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
     require_mended(job)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("index", [0, 1])
 def test_a_folded_ledger_is_repaired(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch, index: int
@@ -176,6 +170,7 @@ def test_healthy_inputs_stay_as_they_are(published: JobFolder) -> None:
     assert published.run().added.inputs == 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["path", "recipe", "sidecar"])
 def test_a_missing_model_is_written_by_the_next_run(published: JobFolder, name: str) -> None:
     """It is no reason for a version."""
@@ -194,10 +189,10 @@ def test_an_earlier_version_cannot_be_repaired(published: JobFolder) -> None:
     (published.output / "manifests" / "0000000002.json").unlink()
     found = command(published)
     assert (found.exit_code, "needed by version 2; next: restore" in found.stdout) == (0, True)
-    assert not is_whole(published)
+    assert not look(published).ok
     damaged.missing("files")(published.output)
     mend(published)
-    health = verify(open_store(str(published.output)), deep=True)
+    health = look(published)
     assert health.ok
     assert {note.versions for note in health.notes} == {(2,), (3, 1)}
 
@@ -225,13 +220,15 @@ def test_a_wrong_total_is_a_reason_for_a_version(published: JobFolder) -> None:
 
 def test_nothing_damaged_publishes_nothing(published: JobFolder) -> None:
     """And says so."""
-    before = {path: path.stat().st_mtime_ns for path in published.output.rglob("*.*")}
+    store = open_store(published.output_url)
+    with published.mirrored():
+        before = store.list()
     found = command(published)
     assert (found.exit_code, found.stdout) == (
         0,
         "job: version 3 needs no repair; nothing was published\n",
     )
-    assert {path: path.stat().st_mtime_ns for path in published.output.rglob("*.*")} == before
+    assert store.list().entries == before.entries
 
 
 def test_nothing_published_is_nothing_to_repair(job: JobFolder) -> None:
@@ -269,6 +266,7 @@ def test_inputs_that_are_gone_need_a_yes(published: JobFolder) -> None:
     assert require_mended(published)["totals"]["inputs"] == 3
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("take", ["exclude", "no folder"])
 def test_inputs_that_no_run_takes_in_are_lost_too(published: JobFolder, take: str) -> None:
     """Excluded since, or all gone with their folder: an unmounted disk throws nothing away."""
@@ -281,6 +279,7 @@ def test_inputs_that_no_run_takes_in_are_lost_too(published: JobFolder, take: st
         mend(published)
 
 
+@pytest.mark.local_only("on S3 nothing waits")
 def test_inputs_that_only_wait_are_not_lost(published: JobFolder) -> None:
     """A file that was sent again just now is predicted by a later run."""
     damaged.missing("files")(published.output)
@@ -304,8 +303,9 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     published.configure(output={"path": "out", "fresh_for": "1d"})
     published.add("5.csv", [("k", 1, 1)])
     published.run()
-    found, store = load_job(str(published.folder)), open_store(str(published.output))
-    roll_back(store, found, look_back(store, found, to=3), reason="wrong", clock=utc_now)
+    found, store = load_job(str(published.folder)), open_store(published.output_url)
+    with published.mirrored():
+        roll_back(store, found, look_back(store, found, to=3), reason="wrong", clock=utc_now)
     before = oracle.newest(published.output) or {}
     damaged.flipped("files")(published.output)
     assert mend(published) is not None
@@ -313,29 +313,28 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     assert after["paused"] == before["paused"]
     assert after["stale_after"] == before["stale_after"]
     assert published.run().exit_code == 3
-    unpause(store, found, clock=utc_now)
+    with published.mirrored():
+        unpause(store, found, clock=utc_now)
     assert published.run().exit_code == 0
     require_mended(published)
 
 
-class Plodding(LocalStore):
+def plodding(job: JobFolder, *meanwhile: Callable[[], object]) -> Store:
     """Between the look and the publication, others do something."""
+    left = [*meanwhile]
 
-    def __init__(self, folder: str, meanwhile: Callable[[], object]) -> None:
-        super().__init__(folder)
-        self._meanwhile = [meanwhile]
+    def before(verb: str, path: str) -> None:
+        if verb == "create" and path.startswith("manifests/") and left:
+            left.pop()()
 
-    def create(self, path: str, data: bytes) -> None:
-        if path.startswith("manifests/") and self._meanwhile:
-            self._meanwhile.pop()()
-        super().create(path, data)
+    return Wrapped(open_store(job.output_url), before)
 
 
 def test_a_lost_race_is_won_with_the_next_number(published: JobFolder) -> None:
     """What another run took in meanwhile stays."""
     damaged.flipped("files")(published.output)
     published.add("5.csv", [("k", 1, 1)])
-    manifest = mend(published, store=Plodding(str(published.output), published.run))
+    manifest = mend(published, store=plodding(published, published.run))
     assert manifest is not None
     assert (manifest.version, manifest.totals.inputs) == (5, 3)
     published.run()
@@ -345,7 +344,7 @@ def test_a_lost_race_is_won_with_the_next_number(published: JobFolder) -> None:
 def test_a_race_against_another_repair_leaves_nothing_to_do(published: JobFolder) -> None:
     """Who comes second finds the other's version, and it is whole."""
     damaged.flipped("files")(published.output)
-    store = Plodding(str(published.output), lambda: mend(published))
+    store = plodding(published, lambda: mend(published))
     assert mend(published, store=store) is None
     assert (oracle.newest(published.output) or {})["version"] == 4
     published.run()
@@ -362,57 +361,43 @@ def test_consent_is_asked_of_what_is_published(published: JobFolder) -> None:
         published.run()
 
     with pytest.raises(Damaged, match=r"1 input: 1\.csv"):
-        mend(published, store=Plodding(str(published.output), meanwhile))
+        mend(published, store=plodding(published, meanwhile))
 
 
-class Dying(LocalStore):
+def dying(job: JobFolder, operation: int) -> Store:
     """Goes away at the n-th thing that is written."""
+    left = iter(range(operation))
 
-    def __init__(self, folder: str, operation: int) -> None:
-        super().__init__(folder)
-        self._left = operation
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left < 0:
+    def before(verb: str, _: str) -> None:
+        if verb in {"upload", "replace"} and next(left, None) is None:
             raise StoreDown("gone")
 
-    @contextmanager
-    def upload(self, path: str) -> Iterator[Path]:
-        self._count()
-        with super().upload(path) as local:
-            yield local
-
-    def replace(self, path: str, data: bytes, *, token: str | None) -> None:
-        self._count()
-        super().replace(path, data, token=token)
+    return Wrapped(open_store(job.output_url), before)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("operation", range(4))
 def test_a_repair_that_died_is_repeated(published: JobFolder, operation: int) -> None:
     """Wherever it stopped: a rewritten part, the ledger, the manifest, the pointer."""
     damaged.rewritten(damaged.with_a_row_too_far, "rejects")(published.output)
     with suppress(StoreDown):
-        mend(published, store=Dying(str(published.output), operation))
+        mend(published, store=dying(published, operation))
     mend(published)
-    assert is_whole(published)
+    assert look(published).ok
     published.run()
     require_mended(published)
 
 
-class KeepsPlans(LocalStore):
-    """Does not remove what is pending: a run that died after its commit leaves that."""
-
-    def delete(self, path: str) -> None:
-        if path.startswith("pending/"):
-            raise StoreDown("gone")
-        super().delete(path)
+def keep_plans(verb: str, path: str) -> None:
+    """What is pending is not removed: a run that died after its commit leaves that."""
+    if verb == "delete" and path.startswith("pending/"):
+        raise StoreDown("gone")
 
 
 def test_a_plan_that_was_published_does_not_bring_the_damage_back(job: JobFolder) -> None:
     """Its receipts name the damaged file, whose size is right."""
     job.add("1.csv", [("a", 1, 2)])
-    job.run(open_output=lambda found: KeepsPlans(found.output_url))
+    job.run(open_output=lambda found: Wrapped(open_output(found), keep_plans))
     assert list((job.output / "pending").rglob("plan.json"))
     damaged.flipped("files")(job.output)
     assert mend(job) is not None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,44 +16,38 @@ from batch.errors import NotPermitted, StoreDown
 from batch.jobfile import load_job
 from batch.logs import utc_now
 from batch.store import open_store
-from batch.store.local import LocalStore
 from batch.upkeep.damage import examine
 from batch.upkeep.prune import prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
 from tests import damaged, oracle
 from tests.jobs import JobFolder, touch
+from tests.wrapped import Wrapped
+
+#: Whatever holds on a local disk holds on S3.
+PLACES = ("local", "moto", "rgw")
 
 
 def look(job: JobFolder, *, deep: bool = False) -> Health:
     """What verify finds."""
-    return verify(open_store(str(job.output)), deep=deep)
+    with job.mirrored():
+        return verify(open_store(job.output_url), deep=deep)
 
 
-def command(*arguments: str) -> Result:
-    """The command, in this process."""
-    return CliRunner().invoke(main, ["verify", *arguments])
-
-
-@pytest.fixture(scope="session")
-def lived(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> JobFolder:
-    """Three versions with shared parts and rejects; made once, and never changed."""
-    return damaged.live_a_little(tmp_path_factory.mktemp("lived"), tiny_model)
-
-
-@pytest.fixture
-def published(lived: JobFolder, tmp_path: Path) -> JobFolder:
-    """The same, for a test of its own."""
-    return damaged.copy_of(lived, tmp_path)
+def command(job: JobFolder, *options: str, of: str = "") -> Result:
+    """The command, in this process, on the job or on this output."""
+    with job.mirrored():
+        return CliRunner().invoke(main, ["verify", of or str(job.folder), *options])
 
 
 def test_a_whole_output_is_one_line(published: JobFolder) -> None:
     """With the figures of the live version."""
-    found = command(str(published.folder), "--deep")
+    found = command(published, "--deep")
     assert (found.exit_code, found.stdout) == (0, "ok: version 3, 4 inputs, 10 records, 3 parts\n")
-    assert command(str(published.output)).exit_code == 0
+    assert command(published, of=published.output_url).exit_code == 0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [*damaged.PLAIN, *damaged.LEDGER, *damaged.MODEL_MISSING])
 def test_damage_is_named(published: JobFolder, kind: str) -> None:
     """The object, the versions that need it, the live one first, and what to do."""
@@ -67,6 +59,7 @@ def test_damage_is_named(published: JobFolder, kind: str) -> None:
         assert found[0].hint
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [*damaged.DEEP, *damaged.MODEL_FLIPPED])
 def test_deep_finds_what_a_size_does_not_tell(published: JobFolder, kind: str) -> None:
     """Every byte is hashed, every row is looked at."""
@@ -77,12 +70,12 @@ def test_deep_finds_what_a_size_does_not_tell(published: JobFolder, kind: str) -
 def test_findings_are_lines_and_an_exit_code(published: JobFolder) -> None:
     """For a person, and for a program."""
     path = damaged.missing("files")(published.output)
-    found = command(str(published.folder))
+    found = command(published)
     assert found.exit_code == 69
     assert found.stdout == (
         f"{path}: missing; needed by version 3, 2, 1; next: batch-predict repair job\n"
     )
-    as_json = command(str(published.folder), "--json")
+    as_json = command(published, "--json")
     assert as_json.exit_code == 69
     health = json.loads(as_json.stdout)
     assert (health["ok"], health["version"], health["findings"][0]["path"]) == (False, 3, path)
@@ -93,7 +86,7 @@ def test_all_objects_gone_is_no_reason_to_stop(published: JobFolder) -> None:
     for folder in ("data", "rejects", "ledger", "models"):
         shutil.rmtree(published.output / folder)
     assert len(look(published, deep=True).findings) >= 10
-    assert command(str(published.folder)).exit_code == 69
+    assert command(published).exit_code == 69
 
 
 def test_objects_of_earlier_versions_are_looked_at(published: JobFolder) -> None:
@@ -107,6 +100,7 @@ def test_objects_of_earlier_versions_are_looked_at(published: JobFolder) -> None
     assert "no rollback" in finding.hint
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"format": "batch-predict/9"}'])
 def test_an_earlier_manifest_that_is_gone_or_damaged_is_named(
     published: JobFolder, content: bytes | None
@@ -120,6 +114,7 @@ def test_an_earlier_manifest_that_is_gone_or_damaged_is_named(
     assert (finding.path, finding.versions) == ("manifests/0000000002.json", (2,))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("content", [None, b"{}"])
 def test_the_newest_manifest_may_be_in_the_pointer_alone(
     published: JobFolder, content: bytes | None
@@ -164,6 +159,7 @@ def test_a_pointer_that_is_missing_or_behind_is_only_noted(published: JobFolder)
     assert (health.ok, health.version, health.notes[0].what) == (True, 3, "missing")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("content", ["", "{}", '{"format": "x"}'])
 def test_a_pointer_that_is_no_manifest_is_named(published: JobFolder, content: str) -> None:
     """Applications cannot read it."""
@@ -178,6 +174,7 @@ def test_a_pointer_that_differs_from_its_version_is_named(published: JobFolder) 
     assert [found.path for found in look(published).findings] == ["manifest.json"]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
@@ -199,6 +196,7 @@ def test_a_manifest_that_contradicts_itself_is_named(
     assert any(what in found.what for found in look(published).findings)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("kind", "what"),
     list(
@@ -226,9 +224,10 @@ def test_a_manifest_under_another_name_is_named(published: JobFolder) -> None:
 
 def test_before_the_first_version_there_is_nothing_to_verify(job: JobFolder) -> None:
     """Exit code 66, as for other commands that look."""
-    assert command(str(job.folder)).exit_code == 66
+    assert command(job).exit_code == 66
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("error", "raised"),
     [
@@ -244,9 +243,8 @@ def test_a_store_that_does_not_answer_is_no_damage(
     def judge(_: Path) -> str:
         raise error
 
-    store = open_store(str(published.output))
-    with pytest.raises(raised):
-        examine(store, "manifest.json", judge)
+    with published.mirrored(), pytest.raises(raised):
+        examine(open_store(published.output_url), "manifest.json", judge)
 
 
 def test_a_bad_sector_is_damage(published: JobFolder) -> None:
@@ -255,30 +253,27 @@ def test_a_bad_sector_is_damage(published: JobFolder) -> None:
     def judge(_: Path) -> str:
         raise OSError(errno.EIO, "Input/output error")
 
-    assert "cannot be read" in examine(open_store(str(published.output)), "manifest.json", judge)
-
-
-class Pruning(LocalStore):
-    """Another process publishes and prunes while we read the rows."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder)
-        self.meanwhile = [folder]
-
-    @contextmanager
-    def fetch(self, path: str, *, token: str | None = None) -> Iterator[Path]:
-        if self.meanwhile:
-            output = Path(self.meanwhile.pop())
-            damaged.rewrite_manifest(output, oldest_kept=3)
-        with super().fetch(path, token=token) as local:
-            yield local
+    with published.mirrored():
+        found = examine(open_store(published.output_url), "manifest.json", judge)
+    assert "cannot be read" in found
 
 
 def test_what_was_pruned_meanwhile_is_not_missed(published: JobFolder) -> None:
     """Versions below oldest_kept need nothing."""
     (published.output / "manifests" / "0000000001.json").unlink()
     assert not look(published).ok
-    assert verify(Pruning(str(published.output)), deep=False).ok
+    meanwhile = [published]
+
+    def prune_once(verb: str, _: str) -> None:
+        """Another process publishes and prunes while we read the rows."""
+        if verb == "fetch" and meanwhile:
+            damaged.rewrite_manifest(meanwhile.pop().output, oldest_kept=3)
+            with published.mirrored():
+                pass
+
+    store = Wrapped(open_store(published.output_url), prune_once)
+    assert verify(store, deep=False).ok
+    assert not meanwhile
 
 
 def test_versions_below_oldest_kept_are_ignored(published: JobFolder) -> None:
@@ -293,7 +288,7 @@ def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.Monke
     """After every step: changes, re-sent and vanished inputs, rollback, window, folding, prune."""
     monkeypatch.setattr(publishing, "MAX_SEGMENTS", 3)
     job.configure(input={"path": "data/{date}-*.csv"})
-    found, store = load_job(str(job.folder)), open_store(str(job.output))
+    found, store = load_job(str(job.folder)), open_store(job.output_url)
 
     def healthy() -> None:
         health = look(job, deep=True)
@@ -303,7 +298,7 @@ def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.Monke
         assert job.run().exit_code == 0
         healthy()
 
-    for number in range(1, 6):
+    for number in range(1, 5):
         job.add(f"2026-01-0{number}-a.csv", [(f"a{number}", 1, 2), ("b", "oops", 4)])
         job.add(f"2026-01-0{number}-b.csv", [(f"c{number}", number, 2)])
         run()
@@ -313,15 +308,18 @@ def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.Monke
     (job.data / "2026-01-03-b.csv").unlink()
     job.add("2026-01-06-empty.csv", [])
     run()
-    roll_back(store, found, look_back(store, found, to=3), reason="", clock=utc_now)
+    with job.mirrored():
+        roll_back(store, found, look_back(store, found, to=3), reason="", clock=utc_now)
     healthy()
-    unpause(store, found, clock=utc_now)
+    with job.mirrored():
+        unpause(store, found, clock=utc_now)
     healthy()
     run()
     job.configure(input={"path": "data/{date}-*.csv"}, output={"path": "out", "window": "1d"})
     run()
     assert look(job).totals.records == 0
-    prune(store, retain=found.settings.output.retain, delete=True)
+    with job.mirrored():
+        prune(store, retain=found.settings.output.retain, delete=True)
     healthy()
 
 

@@ -28,7 +28,7 @@ _SHOWN, _VERSIONS_SHOWN, _NAMES_SHOWN = 20, 3, 5
 def verify(job: str, deep: bool, as_json: bool) -> None:
     """Look whether all that JOB has published is there and whole; exit code 69 if it is not.
 
-    JOB may also be an OUTPUT folder. Changes nothing.
+    JOB may also be an OUTPUT folder or URL. Changes nothing.
 
     \b
     Example:

@@ -21,7 +21,7 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 def status(jobs: Sequence[str], as_json: bool) -> None:
     """Say how each JOB is doing: what is live, how old, what waits. Default: all of jobs/.
 
-    JOB may also be an OUTPUT folder.
+    JOB may also be an OUTPUT folder or URL.
 
     \b
     Example:
