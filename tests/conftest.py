@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import reusable_executor
 
-import batch.store.s3
+from batch.store import s3client
 from tests import flights as flight_jobs
 from tests import servers
 from tests.damaged import live_three_versions
@@ -146,7 +146,7 @@ def talking_to(
     monkeypatch.setenv("BATCH_PREDICT_SPOOL", str(tmp_path / "spool"))
     # A client knows the settings that there were when it was made, which takes long.
     if _last_settings != _aws_settings():
-        batch.store.s3._client.cache_clear()
+        s3client._client.cache_clear()
     _end_idle_workers()
     yield
     _last_settings.clear()

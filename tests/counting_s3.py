@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import (
 )
 from werkzeug.serving import make_server
 
-from batch.store import s3
+from batch.store import s3client
 
 BUCKET = "counted"
 
@@ -76,7 +76,7 @@ class CountingS3:
         """Hold nothing but an empty bucket, answer everything, and have been asked nothing."""
         self.answer = lambda _method, _path: None
         urllib.request.urlopen(f"{self.url}/moto-api/reset", data=b"").close()
-        s3.client().create_bucket(Bucket=BUCKET)
+        s3client.client().create_bucket(Bucket=BUCKET)
         self.requests.clear()
 
     def asked(self, part_of_path: str, method: str = "GET") -> list[Request]:
@@ -114,7 +114,7 @@ class _Quiet(MotoRequestHandler):
 def serving() -> Iterator[CountingS3]:
     """A server that this process and its children find by their environment."""
     server = CountingS3()
-    s3._client.cache_clear()
+    s3client._client.cache_clear()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL_S3", server.url)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -125,4 +125,4 @@ def serving() -> Iterator[CountingS3]:
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield server
     server.stop()
-    s3._client.cache_clear()
+    s3client._client.cache_clear()

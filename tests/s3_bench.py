@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import boto3
 
-from batch.store import retrying, s3
+from batch.store import retrying, s3client
 from tests import servers
 from tests.bench import Folder, Round, Scenario, process
 from tests.proxy import Fault, Proxy
@@ -256,7 +256,7 @@ class Mixture:
 def _environment(settings: dict[str, str]) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
-    s3._client.cache_clear()
+    s3client._client.cache_clear()
     try:
         yield
     finally:
@@ -265,7 +265,7 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        s3._client.cache_clear()
+        s3client._client.cache_clear()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import NotPermitted, StoreDown
-from batch.store import multipart, open_store, s3
+from batch.store import multipart, open_store, s3client
 from batch.store.base import Changed, Exists, Missing, Store, Unknown
 from batch.store.documents import read_whole
 from tests.proxy import Fault, Proxy, Rule
@@ -92,12 +92,12 @@ def test_that_it_is_absent_may_be_cut_off_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """It is heard by the second try."""
-    monkeypatch.setattr(s3, "READ_TIMEOUT_SECONDS", 0.5)
-    s3._client.cache_clear()
+    monkeypatch.setattr(s3client, "READ_TIMEOUT_SECONDS", 0.5)
+    s3client._client.cache_clear()
     proxy.rules = [Rule(Fault(kind, seconds=5))]  # type: ignore[arg-type]
     with pytest.raises(Missing):
         act(store)
-    s3._client.cache_clear()
+    s3client._client.cache_clear()
 
 
 @reading

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from batch.logs import utc_now
-from batch.store import s3
+from batch.store import s3client
 from tests.bench import RUN, Command, Round, Scenario, prepared
 from tests.fault_commands import beaten
 from tests.fault_scenarios import PACKED
@@ -64,10 +64,10 @@ SILENT = Trouble("silent once", Fault("stall", seconds=60))
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Answers must come within a second."""
-    monkeypatch.setattr(s3, "READ_TIMEOUT_SECONDS", 1)
-    s3._client.cache_clear()
+    monkeypatch.setattr(s3client, "READ_TIMEOUT_SECONDS", 1)
+    s3client._client.cache_clear()
     yield
-    s3._client.cache_clear()
+    s3client._client.cache_clear()
 
 
 @pytest.fixture(scope="module")

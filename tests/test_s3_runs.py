@@ -8,7 +8,7 @@ import pytest
 
 from batch.store import open_store
 from batch.store.base import Placement
-from batch.store.s3 import client
+from batch.store.s3client import client
 from tests.s3jobs import S3JobFolder
 from tests.servers import Bucket
 

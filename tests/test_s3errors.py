@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 import botocore.auth
 import pytest
 
-import batch.store.s3
 from batch.errors import BatchError, DoesNotFit, NotPermitted, StoreDown
-from batch.store import open_store
+from batch.store import open_store, s3client
 from batch.store.base import Store
 from tests.servers import SERVERS, STRANGER, Bucket, User, free_port
 
@@ -48,7 +47,7 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 def told(verb: Callable[[Store], object], store: Store) -> BatchError:
     """The error of a verb."""
     # The client knows the environment that there was when it was made.
-    batch.store.s3._client.cache_clear()
+    s3client._client.cache_clear()
     with pytest.raises(BatchError) as caught:
         verb(store)
     return caught.value

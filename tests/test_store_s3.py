@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSResponse
 from batch.errors import DoesNotFit, NotPermitted, StoreDown
 from batch.store import multipart, open_store
 from batch.store.base import Changed, Exists, Missing, Store
-from batch.store.s3 import client
+from batch.store.s3client import client
 from tests.servers import SERVERS, Bucket
 
 PIECE = 5 << 20
@@ -254,7 +254,7 @@ def test_a_client_is_made_once_and_never_shared_across_a_fork(store: Store) -> N
     script = (
         "import os, sys\n"
         "from batch.store import open_store\n"
-        "from batch.store.s3 import client\n"
+        "from batch.store.s3client import client\n"
         "store = open_store(sys.argv[1])\n"
         "store.create('0', b'x')\n"
         "mine = client()\n"

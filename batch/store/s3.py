@@ -1,8 +1,8 @@
 """S3: create by If-None-Match, replace by If-Match, read what was listed by If-Match.
 
-The only file that imports boto3. Its own retries are off: only here it is known which requests
-may have been done although no answer came. A write is never given up as "not there" on a guess:
-it is read back, and what stays unknown is said (`Unknown`), with nothing undone.
+Only here it is known which requests may have been done although no answer came. A write is never
+given up as "not there" on a guess: it is read back, and what stays unknown is said (`Unknown`),
+with nothing undone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from batch.store.base import (
     Unknown,
 )
 from batch.store.retrying import retrying
+from batch.store.s3client import client
 from batch.store.s3errors import (
     RAISED,
     Asked,
@@ -44,8 +45,6 @@ from batch.store.s3errors import (
 )
 from batch.store.spool import require_room, spooled, sweep_spool
 
-CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5, 30
-_CONNECTIONS = 32
 _COPY_BYTES = 1 << 20
 _NOT_MODIFIED = 304
 #: What the head of an object always says.
@@ -286,28 +285,3 @@ def _is_object(item: Mapping[str, Any]) -> bool:
 
 def _given(**arguments: str | None) -> dict[str, str]:
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def client() -> Any:
-    """The client of this process: made when it is first needed, never shared across a fork."""
-    return _client(os.getpid())
-
-
-@cache
-def _client(_process: int) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    session = boto3.session.Session()
-    settings: dict[str, Any] = {
-        "retries": {"total_max_attempts": 1},
-        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-        "read_timeout": READ_TIMEOUT_SECONDS,
-        "max_pool_connections": _CONNECTIONS,
-        "user_agent_extra": "batch-predict",
-    }
-    made = session.client("s3", config=Config(**settings))
-    if "amazonaws.com" in made.meta.endpoint_url:
-        return made
-    # Other servers seldom answer under a host name of the bucket's own.
-    return session.client("s3", config=Config(**settings, s3={"addressing_style": "path"}))

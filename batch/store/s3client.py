@@ -1,0 +1,38 @@
+"""The connection to S3. The only file that imports boto3.
+
+Its own retries are off: who asks must know which requests may have been done without an answer.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS = 5, 30
+_CONNECTIONS = 32
+
+
+def client() -> Any:
+    """The client of this process: made when it is first needed, never shared across a fork."""
+    return _client(os.getpid())
+
+
+@cache
+def _client(_process: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    session = boto3.session.Session()
+    settings: dict[str, Any] = {
+        "retries": {"total_max_attempts": 1},
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "read_timeout": READ_TIMEOUT_SECONDS,
+        "max_pool_connections": _CONNECTIONS,
+        "user_agent_extra": "batch-predict",
+    }
+    made = session.client("s3", config=Config(**settings))
+    if "amazonaws.com" in made.meta.endpoint_url:
+        return made
+    # Other servers seldom answer under a host name of the bucket's own.
+    return session.client("s3", config=Config(**settings, s3={"addressing_style": "path"}))
