@@ -39,6 +39,7 @@ from batch.store.s3errors import (
     condition_failed,
     is_transient,
     may_have_arrived,
+    names_nothing,
     status_of,
     translated,
     whole,
@@ -247,14 +248,16 @@ class S3Store:
             yield
         except RAISED as error:
             failure = self._translated(error, action, path)
-            if action == "s3:GetObject" and isinstance(failure, NotPermitted):
+            is_denied = action == "s3:GetObject" and isinstance(failure, NotPermitted)
+            if is_denied or names_nothing(error):
                 self._require_there(path)
             raise failure from None
 
     def _require_there(self, path: str) -> None:
-        """Raises `Missing` for an object that a reading was denied because it is not there.
+        """Raises `Missing` for an object that is not there, `StoreDown` without its bucket.
 
-        Whoever may list only a prefix is told 403 of what is absent; the listing tells which.
+        Whoever may list only a prefix is told 403 of what is absent, and HEAD does not tell a bucket
+        from an object; the listing tells which.
         """
         key = self._root + path
         with self._translating("s3:ListBucket", path):

@@ -115,6 +115,11 @@ def whole(answer: dict[str, Any], *fields: str) -> dict[str, Any]:
     return answer
 
 
+def names_nothing(error: Exception) -> bool:
+    """Whether something is absent and it is not said what: the answer to HEAD has no body."""
+    return isinstance(error, aws.ClientError) and code_of(error) == "404"
+
+
 def condition_failed(error: Exception) -> bool:
     """Whether the server looked at the condition, and it did not hold."""
     return isinstance(error, aws.ClientError) and (
