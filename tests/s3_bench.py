@@ -27,9 +27,9 @@ BUCKET = "bench"
 OUTPUT_URL = f"s3://{BUCKET}/out"
 #: All requests, not a sample of them.
 TORTURE = bool(os.environ.get("BATCH_PREDICT_TORTURE"))
-#: The requests whose answers hold the bytes of an object.
 #: No scenario takes so many requests, repetitions included.
 ENDLESS = 500
+#: The requests whose answers hold the bytes of an object.
 OBJECTS = r"^GET (?!.*[?&]list-type)"
 
 _Objects = dict[str, bytes]
@@ -50,6 +50,14 @@ class Bucket:
         """Read an object."""
         data: bytes = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return data
+
+    def complete_upload(self) -> None:
+        """Give the object its name whose large upload is under way."""
+        (upload,) = self._s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        which = {"Bucket": BUCKET, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        parts = self._s3.list_parts(**which)["Parts"]
+        pieces = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+        self._s3.complete_multipart_upload(**which, MultipartUpload={"Parts": pieces})
 
     def digests(self) -> dict[str, str]:
         """The MD5 of every object."""

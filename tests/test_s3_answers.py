@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,34 @@ def test_a_completion_may_fail_after_it_began_to_answer(
     monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
     proxy.rules = [Rule(Fault("answer", 200), method="POST", path="uploadId")]
     upload(store, "new", DATA)
+    assert fetched(store, "new") == DATA
+
+
+#: The completion of an upload is in conflict with another request; then the upload is gone.
+IN_CONFLICT = tuple(Rule(Fault("answer", status), "POST", "uploadId") for status in (409, 404))
+
+
+def test_a_completion_in_conflict_may_have_been_done_all_the_same(
+    store: Store, proxy: Proxy, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no such upload any more, for the object is there, and it is ours."""
+    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
+    done = Rule(Fault("call", act=bench.bucket.complete_upload), "HEAD")
+    proxy.rules = [*map(replace, IN_CONFLICT), done]
+    upload(store, "new", DATA)
+    assert [fault.status for fault, _ in proxy.struck[:2]] == [409, 404]
+    assert fetched(store, "new") == DATA
+
+
+def test_whether_an_upload_that_is_gone_was_completed_is_unknown(
+    store: Store, proxy: Proxy, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That the object is not there yet says nothing: nothing is dropped, and it may yet come."""
+    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
+    proxy.rules = [*map(replace, IN_CONFLICT)]
+    with pytest.raises(Unknown, match="the upload is gone; whether it was written is unknown"):
+        upload(store, "new", DATA)
+    bench.bucket.complete_upload()
     assert fetched(store, "new") == DATA
 
 

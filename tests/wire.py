@@ -88,6 +88,8 @@ def own_head(head: bytes, *, length: int | None = None) -> bytes:
 def refusal(status: int, request: Request) -> Answer:
     """What S3 says when it refuses."""
     code = _CODES.get(status, "Refused")
+    if status == 404 and "uploadId=" in request.path:
+        code = "NoSuchUpload"
     body = (
         f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{code}</Code>"
         "<Message>by the proxy</Message></Error>"

@@ -59,6 +59,7 @@ _REFUSALS = (
         {"NoSuchBucket"}, 0, StoreDown, "there is no bucket {bucket}",
         "create the bucket, or correct the URL in the job file",
     ),
+    _Refusal({"NoSuchUpload"}, 0, StoreDown, "the upload is gone", "run again"),
     _Refusal({"NoSuchKey"}, 404, Missing, "does not exist", ""),
     _Refusal(
         {"PreconditionFailed"}, _CONDITION_FAILED, Changed,
@@ -97,9 +98,10 @@ def is_transient(error: Exception) -> bool:
 
 
 def may_have_arrived(error: Exception) -> bool:
-    """Whether the server may have done what was asked all the same."""
+    """Whether the server may have done what was asked, now or at an earlier try."""
     if isinstance(error, aws.ClientError):
-        return status_of(error) in _TRANSIENT_STATUS
+        # An upload is gone when it was completed, which only we can have done, or dropped.
+        return status_of(error) in _TRANSIENT_STATUS or code_of(error) == "NoSuchUpload"
     return isinstance(error, _TRANSPORT) and not isinstance(error, _UNSENT)
 
 
