@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import joblib
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -68,27 +69,35 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
         postprocess=postprocess,
     )
     # All refusals before the first file: what is there stays in use.
-    modules, hooks = _modules_of(model), (_hook_name(preprocess), _hook_name(postprocess))
-    reference, golden = _predictions(scorer, sample)
+    sidecar = _describe(scorer, sample)
     _replace(path, lambda temporary: joblib.dump(model, temporary))
-    sidecar = Sidecar(
+    # The model first: a sidecar always describes a model that is there.
+    data = encode(msgspec.structs.replace(sidecar, sha256=hash_file(path)))
+    _replace(sidecar_path(path), lambda temporary: temporary.write_bytes(data))
+    return path
+
+
+def _describe(scorer: Scorer, sample: pd.DataFrame) -> Sidecar:
+    """All that a run must know of the model, but the hash of its file, which is not written yet."""
+    model = scorer.estimator
+    modules, preprocess = _modules_of(model), _hook_name(scorer.preprocess)
+    postprocess = _hook_name(scorer.postprocess)
+    reference, golden = _predictions(scorer, sample)
+    return Sidecar(
         format=SIDECAR_FORMAT,
-        sha256=hash_file(path),
+        sha256="",
         saved_at=datetime.now(UTC),
         class_name=f"{type(model).__module__}.{type(model).__qualname__}",
         versions=installed_versions(),
         columns=scorer.columns,
         features=scorer.features,
         methods=scorer.methods,
-        preprocess=hooks[0],
-        postprocess=hooks[1],
+        preprocess=preprocess,
+        postprocess=postprocess,
         modules=modules,
         reference=reference,
         golden=golden,
     )
-    # The model first: a sidecar always describes a model that is there.
-    _replace(sidecar_path(path), lambda temporary: temporary.write_bytes(encode(sidecar)))
-    return path
 
 
 def _plain_records(sample: Any) -> pd.DataFrame:
