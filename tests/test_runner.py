@@ -78,7 +78,7 @@ def test_a_changed_input_takes_its_earlier_rejects_with_it(job: JobFolder) -> No
     assert [row["_input"] for row in rejects] == ["2.csv"]
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("the same content has the same token there")
 def test_the_same_content_again_is_not_predicted(job: JobFolder) -> None:
     """A touched file gets a ledger entry under its new token, and keeps its part."""
     path = job.add("1.csv", DAY_1)
@@ -144,7 +144,7 @@ def test_odd_names_arrive_as_they_are(job: JobFolder) -> None:
     job.judge()
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("on S3 nothing waits")
 def test_a_young_input_waits(job: JobFolder) -> None:
     """Somebody may still write to it; the next run after min_age takes it."""
     path = job.add("1.csv", DAY_1)
@@ -155,7 +155,7 @@ def test_a_young_input_waits(job: JobFolder) -> None:
     assert job.run().name == "published"
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("on S3 nothing waits")
 def test_a_csv_without_its_last_newline_waits(job: JobFolder) -> None:
     """Cut in the middle of a line it would give a record with a cut key."""
     job.write("1.csv", b"id,x,y\na,1,2\nbb,3,4")
@@ -223,7 +223,7 @@ def test_nothing_but_rejects_makes_an_input_unreadable(job: JobFolder) -> None:
     assert not (job.output / "manifest.json").exists()
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("S3 has no folders")
 def test_a_pattern_that_never_matched_names_the_nearest_folder(job: JobFolder) -> None:
     """A wrong path must not look like a quiet day."""
     job.configure(input={"path": "nowhere/deeper/*.csv"})
@@ -625,7 +625,7 @@ def test_a_corrected_sidecar_is_believed(job: JobFolder) -> None:
     assert job.run().name == "published"
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("on S3 policies say it: see test_permissions")
 def test_what_may_not_be_read_is_named(job: JobFolder) -> None:
     """As a user who is not allowed: an input, then the model, then the job file."""
     if os.getuid() != 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +23,7 @@ from batch.upkeep.prune import Garbage, prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model
+from tests.wrapped import Later
 
 #: Whatever holds on a local disk holds on S3.
 PLACES = ("local", "moto", "rgw")
@@ -46,20 +46,11 @@ def go_on(job: JobFolder) -> Manifest | None:
         return unpause(open_store(job.output_url), load_job(str(job.folder)), clock=utc_now)
 
 
-def tidy(
-    job: JobFolder, *, delete: bool = True, retain: timedelta = timedelta(days=1000)
-) -> Garbage:
-    """Prune as the command does."""
+def tidy(job: JobFolder, *, days_later: float = 0, delete: bool = True) -> Garbage:
+    """Prune as the command does, some days from now."""
+    store = Later(open_store(job.output_url), days_later)
     with job.mirrored():
-        return prune(open_store(job.output_url), retain=retain, delete=delete)
-
-
-def age(job: JobFolder, days: float = 8) -> None:
-    """Let everything in the output look as old as that."""
-    moment = time.time() - days * 86400
-    for path in job.output.rglob("*"):
-        if path.is_file():
-            os.utime(path, (moment, moment))
+        return prune(store, retain=timedelta(days=1000), delete=delete)
 
 
 def command(*arguments: str) -> Result:
@@ -226,7 +217,6 @@ def test_a_held_run_that_is_given_up_is_predicted_anew(job: JobFolder) -> None:
     assert job.judge()["totals"]["inputs"] == 1
 
 
-@pytest.mark.local_only
 def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> None:
     """And nothing that is young, named, or needed by a run that is not published."""
     for name in ("data/dead-run/00000-x.parquet", "ledger/lost.parquet", "models/0/model.joblib",
@@ -234,17 +224,15 @@ def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> No
         (three.output / name).parent.mkdir(parents=True, exist_ok=True)
         (three.output / name).write_bytes(b"x")
     assert tidy(three) == Garbage()
-    age(three)
-    assert len(tidy(three, delete=False).objects) == 4
-    found = sorted(entry.path for entry in tidy(three).objects)
+    assert len(tidy(three, days_later=8, delete=False).objects) == 4
+    found = sorted(entry.path for entry in tidy(three, days_later=8).objects)
     assert found == ["data/dead-run/00000-x.parquet", "ledger/lost.parquet",
                      "models/0/model.joblib", "pending/orphan/00000.json"]  # fmt: skip
-    assert tidy(three) == Garbage()
+    assert tidy(three, days_later=8) == Garbage()
     three.judge()
     assert three.run().name == "nothing to do"
 
 
-@pytest.mark.local_only
 def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +242,7 @@ def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     for number in range(5):
         job.add("1.csv", [("a", number, 1)])
         job.run()
-    age(job)
-    garbage = tidy(job)
+    garbage = tidy(job, days_later=8)
     assert [entry.path for entry in garbage.manifests] == [
         "manifests/0000000001.json", "manifests/0000000002.json", "manifests/0000000003.json"
     ]  # fmt: skip
@@ -303,51 +290,47 @@ def test_a_version_that_somebody_removed_does_not_keep_the_others(
     assert oracle.newest(job.output)["oldest_kept"] == 2  # type: ignore[index]
 
 
-@pytest.mark.local_only
 def test_what_a_pending_run_did_survives_however_old(job: JobFolder) -> None:
     """It is adopted after the pruning, under the same run id."""
     job.configure(checks={"min_rows": 3})
     job.add("1.csv", DAY_1)
     held = job.run()
-    age(job, days=400)
-    assert tidy(job) == Garbage()
+    assert tidy(job, days_later=400) == Garbage()
     job.configure()
     assert job.run().run_id == held.run_id
     job.judge()
 
 
-@pytest.mark.local_only
 def test_an_unreadable_manifest_keeps_everything(three: JobFolder) -> None:
     """Nobody knows what it named."""
     (three.output / "data" / "dead").mkdir()
     (three.output / "data" / "dead" / "part").write_bytes(b"x")
     (three.output / "manifests" / "0000000002.json").write_bytes(b"{")
-    age(three)
     with pytest.raises(Damaged, match="0000000002"):
-        tidy(three)
+        tidy(three, days_later=8)
     assert (three.output / "data" / "dead" / "part").exists()
 
 
-@pytest.mark.local_only
 def test_a_run_prunes_after_its_own_commit_once_a_day(job: JobFolder) -> None:
     """An idle run leaves everything as it is."""
     garbage = job.output / "data" / "dead" / "part"
     job.add("1.csv", DAY_1)
     job.run()
+    garbage.parent.mkdir()
+    garbage.write_bytes(b"x")
 
-    def litter() -> None:
-        garbage.parent.mkdir()
-        garbage.write_bytes(b"x")
-        age(job)
+    def run_later(days: int = 0) -> None:
+        """On another day of this host; to the store, all is old."""
+        moment = datetime.now(UTC) + timedelta(days=days)
+        job.run(clock=lambda: moment, open_output=lambda found: Later(open_output(found)))
 
-    litter()
     job.add("2.csv", DAY_2)
-    job.run()
+    run_later()
     assert garbage.exists()
-    job.run(clock=lambda: datetime.now(UTC) + timedelta(days=2))
+    run_later(days=2)
     assert garbage.exists()
     job.add("3.csv", DAY_3)
-    job.run(clock=lambda: datetime.now(UTC) + timedelta(days=2))
+    run_later(days=2)
     assert not garbage.exists()
     job.judge()
 
@@ -398,7 +381,7 @@ def test_predictions_never_leave_without_the_rejects_of_their_input(job: JobFold
     assert oracle.judge(job.output)["totals"]["records"] == 0
 
 
-@pytest.mark.local_only
+@pytest.mark.local_only("nobody can make an object on S3 look old")
 def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> None:
     """Before a rollback: what gives way to what, and which inputs are predicted again."""
     folder = str(three.folder)
@@ -417,7 +400,7 @@ def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> 
     assert "nothing to delete" in command("prune", folder).output
     (three.output / "data" / "dead").mkdir()
     (three.output / "data" / "dead" / "part").write_bytes(b"x")
-    age(three)
+    os.utime(three.output / "data" / "dead" / "part", (0, 0))
     assert "would delete 1 object, 1 bytes" in command("prune", folder).output
     assert "deleted 1 object" in command("prune", folder, "--yes").output
     three.run()

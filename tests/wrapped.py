@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import timedelta
 
-from batch.store.base import Store
+from batch.store.base import Listing, Store
 from tests.faulty import Operation, Watched
 
 
@@ -19,3 +21,15 @@ class Wrapped(Watched):
             yield
 
         super().__init__(store, around)
+
+
+class Later(Watched):
+    """A store some days later: by its own clock, all that lies there is that much older."""
+
+    def __init__(self, store: Store, days: float = 8) -> None:
+        super().__init__(store, lambda _: nullcontext())
+        self._by = timedelta(days=days)
+
+    def list(self, prefix: str = "") -> Listing:
+        found = super().list(prefix)
+        return replace(found, now=found.now + self._by)
