@@ -15,6 +15,7 @@ import msgspec
 from batch.attempt import Attempt, Options, anew, attempt, carry_out, open_live
 from batch.choosing import Choice, ChosenModel, Request, choose, chosen_model, require_dates
 from batch.errors import BadUsage, DoesNotFit
+from batch.history import read_records
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.ledger import Ledger
@@ -22,7 +23,6 @@ from batch.lock import read_suspects
 from batch.manifest import Manifest
 from batch.newest import read_live
 from batch.publishing import require_not_paused, require_same_output
-from batch.reading import read_history
 from batch.record import RunRecord
 from batch.reporting import Outcome
 from batch.slices import PlannedInput
@@ -30,8 +30,8 @@ from batch.store.base import Store
 from batch.version import Live
 from batch.working import Task
 
-#: From how many past runs the speed is taken.
-_PAST_RUNS = 5
+#: From how many past runs the speed is taken, and how many records are searched for them.
+_PAST_RUNS, _PAST_RECORDS = 5, 50
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def propose(job: Job, request: Request, options: Options) -> Proposal:
             choice=choice,
             model=model.recipe.model_sha256,
             days=tuple(_days(choice.todo, live)),
-            seconds=_estimate(choice.todo, live.ledger, read_history(store)),
+            seconds=_estimate(choice.todo, live.ledger, read_records(store, last=_PAST_RECORDS)),
         )
 
 

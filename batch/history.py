@@ -60,7 +60,7 @@ def read_history(store: Store, *, last: int) -> History:
     except BatchError as error:
         trouble = error.message
     manifests = _manifests(store, live, last)
-    records = list(_records(store, last))
+    records = list(read_records(store, last=last))
     recorded = {record.version for record in records if _published(record, manifests)}
     events = [_of_run(record, manifests, live) for record in records]
     events += [
@@ -76,15 +76,7 @@ def read_history(store: Store, *, last: int) -> History:
     )
 
 
-def _manifests(store: Store, live: Manifest | None, last: int) -> dict[int, Manifest]:
-    """The last versions, less those that cannot be read: nobody can go back to them."""
-    if live is None:
-        return {}
-    found = all_kept(store, live, since=live.version - last + 1)
-    return {version: one for version, one in found if isinstance(one, Manifest)}
-
-
-def _records(store: Store, last: int) -> Iterator[RunRecord]:
+def read_records(store: Store, *, last: int) -> Iterator[RunRecord]:
     """The records of the last runs."""
     entries = store.list(layout.RUNS).entries
     # A name tells when a run began, a time when it ended: but for a copy, where all are new.
@@ -94,6 +86,14 @@ def _records(store: Store, last: int) -> Iterator[RunRecord]:
             yield read_document(store, path, RunRecord)
         except (Missing, Damaged):
             continue  # Pruned since it was listed; and no record decides anything.
+
+
+def _manifests(store: Store, live: Manifest | None, last: int) -> dict[int, Manifest]:
+    """The last versions, less those that cannot be read: nobody can go back to them."""
+    if live is None:
+        return {}
+    found = all_kept(store, live, since=live.version - last + 1)
+    return {version: one for version, one in found if isinstance(one, Manifest)}
 
 
 def _published(record: RunRecord, manifests: dict[int, Manifest]) -> bool:
