@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch import layout
+from batch.coverage import DateRange, Trouble, cover, held_inputs, outdated_inputs
 from batch.errors import BatchError, Damaged, NoInput
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
 from batch.manifest import Counts, Document, Manifest, PartFile, Unreadable
 from batch.newest import newest_manifest, read_live
+from batch.planning import Survey
 from batch.plans import list_plans
 from batch.record import Heartbeat, RunRecord
 from batch.store import open_output, open_store
@@ -42,7 +44,8 @@ class Status(Document, frozen=True):
     """How a job is doing; times in UTC.
 
     `todo` and `waiting` count inputs (null where no job file tells where they are), `outdated`
-    inputs predicted by another recipe than the newest. `is_readable` tells whether the output is.
+    inputs predicted by another recipe than the newest; `dates` are in order, none for a path
+    without a date. `is_readable` tells whether the output is.
     """
 
     job: str
@@ -57,6 +60,7 @@ class Status(Document, frozen=True):
     outdated: int
     todo: int | None
     waiting: int | None
+    dates: tuple[DateRange, ...]
     unreadable: tuple[Unreadable, ...]
     pending: tuple[str, ...]
     last_run: Heartbeat | None
@@ -78,6 +82,7 @@ def read_status(target: Target, *, now: datetime) -> Status:
     """How the job is doing; trouble with its input or output is part of the answer."""
     live = manifest = todo = waiting = None
     trouble, is_readable = "", False
+    last, dates = _last_record(target.store), tuple[DateRange, ...]()
     try:
         manifest = newest_manifest(target.store)
         live = read_live(target.store)
@@ -85,9 +90,9 @@ def read_status(target: Target, *, now: datetime) -> Status:
         if target.job:
             found = survey_inputs(target.job, live.ledger)
             todo, waiting = len(found.todo), len(found.waiting)
+            dates = _dates(target.store, target.job, found, live, last)
     except BatchError as error:
         trouble = error.message
-    last = _last_record(target.store)
     return Status(
         job=manifest.job if manifest else target.name,
         output=target.store.url,
@@ -100,15 +105,25 @@ def read_status(target: Target, *, now: datetime) -> Status:
         else None,
         totals=manifest.totals if manifest else Counts(),
         model=manifest.model.sha256 if manifest else None,
-        outdated=_outdated(live) if live else 0,
+        outdated=len(outdated_inputs(live)) if live else 0,
         todo=todo,
         waiting=waiting,
+        dates=dates,
         unreadable=last.unreadable if last else (),
         pending=tuple(pending_runs(target.store)),
         last_run=_heartbeat(target.store),
         is_readable=is_readable,
         trouble=trouble,
     )
+
+
+def _dates(
+    store: Store, job: Job, found: Survey, live: Live, last: RunRecord | None
+) -> tuple[DateRange, ...]:
+    if not job.pattern.has_date:
+        return ()
+    unreadable = {bad.path for bad in last.unreadable} if last else set[str]()
+    return cover(job, found, live, Trouble(unreadable, held_inputs(store, live)))
 
 
 def _last_record(store: Store) -> RunRecord | None:
@@ -154,14 +169,6 @@ def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
             f"{store.url}/{file.path}: cannot be read: {error}",
             "restore the file; nothing else is lost",
         ) from None
-
-
-def _outdated(live: Live) -> int:
-    """Inputs that another recipe predicted than the newest part."""
-    if live.manifest is None:
-        return 0
-    recipe = live.manifest.model.recipe.split("/")[-2]
-    return sum(not found.startswith(recipe) for found in live.ledger.recipes().values())
 
 
 def pending_runs(store: Store) -> Iterator[str]:

@@ -20,7 +20,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "flow": [
         {"runner", "attempt", "backfill", "choosing", "evidence", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
          "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions",
-         "comparing", "pairing", "differing", "moving", "finding", "explaining", "history"},
+         "comparing", "pairing", "differing", "moving", "finding", "explaining", "history", "coverage"},
         {"client"},
     ],
     "stages": [

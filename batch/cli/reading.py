@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batch.cli.output import as_count
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from batch.coverage import DateRange
     from batch.reading import Status
 
+#: Lines about dates.
+_SHOWN = 10
 _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -20,6 +25,9 @@ _AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for
 @_AS_JSON
 def status(jobs: Sequence[str], as_json: bool) -> None:
     """Say how each JOB is doing: what is live, how old, what waits. Default: all of jobs/.
+
+    Of inputs with a {date} in their path it says which dates are complete, which are missing,
+    wait, cannot be read, are held by a check, or were predicted by an older recipe.
 
     JOB may also be an OUTPUT folder or URL.
 
@@ -83,6 +91,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("records", f"{totals.predicted:,} predicted, {totals.rejected:,} rejected, "
                     f"from {totals.inputs:,} inputs" if status.version else ""),
         ("inputs", ", ".join(inputs)),
+        *_dates(status.dates),
         ("outdated", f"{status.outdated:,} inputs were predicted by an older recipe"
                      if status.outdated else ""),
         ("pending", ", ".join(status.pending)),
@@ -91,6 +100,31 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("model", (status.model or "")[:12]),
         ("output", status.output),
     ]  # fmt: skip
+
+
+def _dates(ranges: Sequence[DateRange]) -> list[tuple[str, str]]:
+    """The newest, and how many more there are."""
+    shown = ranges[-_SHOWN:]
+    names = [f"{one.first} to {one.last}" if one.last > one.first else f"{one.first}"
+             for one in shown]  # fmt: skip
+    width = max(map(len, names), default=0)
+    lines = [
+        f"{name.ljust(width)}  {_coverage(one)}" for name, one in zip(names, shown, strict=True)
+    ]
+    if left_out := ranges[:-_SHOWN]:
+        days = (left_out[-1].last - left_out[0].first).days + 1
+        lines.insert(0, f"… {as_count(days, 'earlier day')} in {as_count(len(left_out), 'line')}; "
+                        "--json has all")  # fmt: skip
+    return list(zip(["dates", *[""] * len(lines)], lines, strict=False))
+
+
+def _coverage(one: DateRange) -> str:
+    """The state, and how many inputs are in it."""
+    if not one.inputs:
+        return f"{one.state}, no input"
+    share = f"{one.affected:,} of " if one.affected < one.inputs else ""
+    left = " not taken in yet" if one.state == "missing" else ""
+    return f"{one.state}, {share}{as_count(one.inputs, 'input')}{left}"
 
 
 def _ago(seconds: float) -> str:
