@@ -115,7 +115,7 @@ def test_a_part_that_is_gone_or_damaged_is_named_and_the_rest_is_told(lived: Job
         assert ("4-4", "2.csv") in [(versions, name) for versions, _, name in periods(found)]
         text = lived.command("show", str(lived.folder), "--key", "a", "--all").stdout
         assert f"{path}: " in text
-        assert "version 2, 3, 6" in text
+        assert "versions 2, 3, 6" in text
         (lived.output / path).unlink(missing_ok=True)
 
 

@@ -104,15 +104,16 @@ def _print_story(story: Story, most: int) -> None:
         click.echo(f"{story.job}: {key} in {versions}")
     else:
         click.echo(f"No such key in {versions}.")
-    width = max((len(_versions(period)) for period in story.periods), default=0)
-    for period in story.periods[:most]:
+    shown = story.periods[:most]
+    width = max((len(_versions(period)) for period in shown), default=0)
+    for period in shown:
         for line, text in enumerate(_told(period, story)):
             _print_beside(_versions(period) if line == 0 else "", text, width)
-    if left_out := len(story.periods[most:]):
+    if left_out := len(story.periods) - len(shown):
         click.echo(f"  … {as_count(left_out, 'earlier line')}; --rows shows more")
     for unread in story.unread:
         click.echo(
-            f"not read: {unread.reason}; it may hold the row of version "
+            f"not read: {unread.reason}; it may hold the row of versions "
             f"{listed(unread.versions, _SHOWN)}"
         )
 
