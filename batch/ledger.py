@@ -131,7 +131,9 @@ def _decode(data: bytes, source: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(io.BytesIO(data)).read()
+        # In this thread alone: one of Arrow's own that lets go of Python's bytes while the process
+        # ends aborts it (apache/arrow#34314), and many commands end right after this.
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
         # Casting loads half of Arrow, and what we wrote needs none.
         return table if table.schema.equals(_schema()) else table.cast(_schema())
     except (pa.ArrowException, OSError, ValueError) as error:
