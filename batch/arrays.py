@@ -31,3 +31,15 @@ def to_arrow(numbers: np.ndarray) -> pa.Array:
     import pyarrow as pa
 
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
+
+
+def arrow_owned(data: bytes) -> pa.Buffer:
+    """A copy that Arrow's threads may let go of at any time.
+
+    One that lets go of Python's own bytes while the process ends aborts it (apache/arrow#34314).
+    """
+    import pyarrow as pa
+
+    buffer = pa.allocate_buffer(len(data))
+    memoryview(buffer)[:] = data
+    return buffer

@@ -26,6 +26,7 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from batch.arrays import arrow_owned
     from batch.columns import type_name
 
     # Read once: the bytes that are verified are the bytes that are used.
@@ -37,7 +38,7 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
         for name in present:
             _require(source, f"type of {name}", type_name(schema.field(name).type), types[name])
         # One string for each row would be most of the memory: there are few inputs.
-        reader = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["_input"])
+        reader = pq.ParquetFile(pa.BufferReader(arrow_owned(data)), read_dictionary=["_input"])
         table = reader.read(columns=present)
     except pa.ArrowException as error:
         raise BadData(f"{source}: not a Parquet file that can be read: {error}") from None
