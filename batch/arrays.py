@@ -41,5 +41,5 @@ def arrow_owned(data: bytes) -> pa.Buffer:
     import pyarrow as pa
 
     buffer = pa.allocate_buffer(len(data))
-    memoryview(buffer)[:] = data
+    memoryview(buffer).cast("B")[:] = data
     return buffer
