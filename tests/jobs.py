@@ -106,7 +106,7 @@ class JobFolder:
             [sys.executable, "-m", "batch", *arguments],
             text=True,
             capture_output=True,
-            timeout=60,
+            timeout=100,
             check=False,
             **options,
         )

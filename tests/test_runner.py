@@ -460,7 +460,12 @@ def test_two_hosts_publish_each_record_once(job: JobFolder, tmp_path: Path) -> N
             )
             for host in range(3)
         ]
-        assert {process.wait(60) for process in runs} == {0}
+        try:
+            assert {process.wait(100) for process in runs} == {0}
+        finally:
+            for process in runs:  # None of them goes on beside the next test.
+                process.kill()
+                process.wait()
     assert job.judge()["totals"]["records"] == 20
 
 
