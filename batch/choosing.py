@@ -97,7 +97,7 @@ def choose(job: Job, found: Survey, ledger: Ledger, request: Request, *, recipe:
     window = job.settings.output.window
     in_range = [one for one in found.todo if _is_meant(request, one.path, one.as_of)]
     too_old = {one.path for one in in_range if window and one.as_of < found.listing.now - window}
-    waiting = tuple(one for one in found.waiting if request.names(one.path))
+    waiting = tuple(one for one in found.waiting if _may_be_meant(job, request, one.path))
     if not in_range:
         raise _nothing_in_range(job, found, request)
     todo = [
@@ -166,6 +166,12 @@ def _is_meant(request: Request, path: str, as_of: datetime) -> bool:
     return request.names(path) and request.includes(as_of)
 
 
+def _may_be_meant(job: Job, request: Request, path: str) -> bool:
+    """The same for one that waits: its time of modification is not known here."""
+    moment = job.pattern.date(path)
+    return request.names(path) and (moment is None or request.includes(moment))
+
+
 def _is_wanted(only: Only | None, entry: LedgerEntry | None, recipe: str) -> bool:
     match only:
         case "missing":
@@ -183,9 +189,12 @@ def _nothing_in_range(job: Job, found: Survey, request: Request) -> NoInput:
     there = (
         f"there are {len(moments):,} inputs, of {min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
         if moments
-        else "every input there still waits"
+        else "every input that is there still waits"
     )
-    return NoInput(f"{job.name}: no input{names} in range ({bounds(request)})", there)
+    return NoInput(
+        f"no input{names} in range ({bounds(request)}); {there}",
+        f"change the range; batch-predict status {job.name} tells which dates there are",
+    )
 
 
 def _located(model: str) -> str:

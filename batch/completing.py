@@ -130,7 +130,7 @@ def _judge(store: Store, job: Job, live: Live, run: Finished) -> tuple[CheckResu
     with suppress(Exists):
         store.create(layout.held_path(run.run_id), encode(HeldNote(checks=checks)))
     raise Held(
-        f"{job.name}: held: {'; '.join(map(as_text, held))}",
+        f"held: {'; '.join(map(as_text, held))}",
         f"batch-predict publish {job.name} --force to publish it all the same, batch-predict "
         f"discard {job.name} to give it up; or change the limit under [checks] and run again",
     )

@@ -115,6 +115,7 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
     click.echo(f"{job.name}: a backfill of {as_count(len(todo), 'input')}, {size}{took}; {live}")
     _print_facts(plan, bounds(request))
     if plan.days:
+        click.echo()
         _print_days(plan)
 
 
