@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from batch import layout
 from batch.coverage import DateRange, Trouble, cover, held_inputs, outdated_inputs
 from batch.errors import BatchError, Damaged, NoInput
+from batch.history import read_records
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.jobfile import load_job
@@ -26,6 +27,9 @@ from batch.version import Live
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+#: A run is among so many.
+_LAST_RECORDS = 10
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def read_status(target: Target, *, now: datetime) -> Status:
     """How the job is doing; trouble with its input or output is part of the answer."""
     live = manifest = todo = waiting = None
     trouble, is_readable = "", False
-    last, dates = _last_record(target.store), tuple[DateRange, ...]()
+    last, dates = _last_run(target.store), tuple[DateRange, ...]()
     try:
         manifest = newest_manifest(target.store)
         live = read_live(target.store)
@@ -126,13 +130,16 @@ def _dates(
     return cover(job, found, live, Trouble(unreadable, held_inputs(store, live)))
 
 
-def _last_record(store: Store) -> RunRecord | None:
-    """The record of the last run that did or tried anything, as far as it can be read."""
+def _last_run(store: Store) -> RunRecord | None:
+    """The record of the last run that did or tried anything, as far as it can be read.
+
+    A backfill tells nothing of the inputs that it was not asked for.
+    """
     try:
-        paths = [entry.path for entry in store.list(layout.RUNS).entries]
-        return read_document(store, paths[-1], RunRecord) if paths else None
+        runs = [one for one in read_records(store, last=_LAST_RECORDS) if one.kind == "run"]
     except BatchError:
         return None
+    return max(runs, key=lambda record: record.ended_at, default=None)
 
 
 def require_published(target: Target) -> Manifest:

@@ -84,6 +84,16 @@ def test_what_waits_and_what_cannot_be_read_is_said(dated: JobFolder) -> None:
     assert dates(dated)[-1] == ("01-04", "01-05", "waiting", 5, 2)
 
 
+def test_a_backfill_does_not_hide_what_the_last_run_could_not_read(dated: JobFolder) -> None:
+    """It was not asked for that input."""
+    dated.write("a/2026-01-04.csv", b"other\n1\n")
+    dated.run()
+    folder = str(dated.folder)
+    found = dated.command("backfill", folder, "--to", "2026-01-01", "--yes")
+    assert found.returncode == 0, found.stderr
+    assert dates(dated)[-1] == ("01-04", "01-04", "unreadable", 1, 1)
+
+
 def test_what_a_check_holds_is_held_until_it_is_given_up(dated: JobFolder) -> None:
     """Then it is open again."""
     dated.configure(input={"path": "data/*/{date}.csv"}, checks={"min_rows": 10})
