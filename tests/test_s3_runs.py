@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -76,3 +77,25 @@ def test_the_bucket_keeps_objects_as_the_job_file_says(moto: Bucket) -> None:
     assert {head["ServerSideEncryption"] for head in heads.values()} == {"aws:kms"}
     assert {head["SSEKMSKeyId"] for head in heads.values()} == {"a-key"}
     assert [path for path, head in heads.items() if "StorageClass" in head] == ["data/part"]
+
+
+def test_what_only_looks_tells_the_same_of_a_bucket(job: S3JobFolder) -> None:
+    """Two versions compared, a key followed, the timeline, the dates; by the output's URL too."""
+    job.configure(input={"path": "data/{date}.csv"})
+    for rows in ([("a", 1, 2), ("b", 3, 4)], [("a", 4, 4)]):
+        job.add("2026-01-01.csv", rows)
+        assert job.run().name == "published"
+    for name in (str(job.folder), job.output_url):
+        totals = _told(job, "diff", name)["totals"]
+        assert (totals["new"], totals["gone"], totals["changed"]) == (0, 1, 1)
+        periods = _told(job, "show", name, "--key", "a", "--all")["periods"]
+        assert [one["why"] for one in periods] == ["changed input", None]
+        assert [event["version"] for event in _told(job, "history", name)] == [1, 2]
+    (status,) = _told(job, "status", str(job.folder))
+    assert [one["state"] for one in status["dates"]] == ["complete"]
+
+
+def _told(job: S3JobFolder, command: str, *arguments: str) -> Any:
+    found = job.command(command, *arguments, "--json")
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
