@@ -11,34 +11,37 @@ from batch.logs import log
 from batch.manifest import encode
 from batch.pending import read_receipt
 from batch.plans import list_plans
-from batch.slices import InputResult, PlanAgain, Receipt, Slice
-from batch.store import open_store
-from batch.store.ahead import brought_ahead
+from batch.slices import InputResult, PlanAgain, PlannedInput, Receipt, Slice
+from batch.store.ahead import Ahead
 from batch.store.base import Exists, Store
 from batch.worker import Assignment
 
 
 def predict_slices(
-    store: Store, assignment: Assignment, slices: Sequence[Slice], *, apart: Collection[str],
-    note: Callable[[Iterable[str]], None],
+    store: Store, assignment: Assignment, slices: Sequence[Slice], *, ahead: Ahead,
+    apart: Collection[str], note: Callable[[Iterable[str]], None],
 ) -> Iterator[Receipt]:  # fmt: skip
     """The receipt of every slice, as they are done.
 
     Slices with an input of `apart` are predicted in a process of their own, where their end harms
-    nobody. When a worker dies, what it was at work on is tried once more, alone. `note` hears of
-    what this very process is about to predict, for whoever finds it dead.
+    nobody. When a worker dies, what it was at work on is tried once more, alone. `ahead` brings the
+    inputs of the others. `note` hears of what this very process is about to predict, for whoever
+    finds it dead.
     """
     left = {piece.receipt: piece for piece in slices}
-    suspects = [piece for piece in slices if any(one.path in apart for one in piece.inputs)]
+    suspects = [piece for piece in slices if not without([piece], apart)]
     while left:
         for piece in suspects:
             del left[piece.receipt]
         yield from _predict_apart(store, assignment, suspects)
         try:
-            for receipt in _predict_together(assignment, tuple(left.values()), note):
+            folder = ahead.begin(inputs_of(left.values()))
+            beside = dataclasses.replace(assignment, ahead=folder)
+            for receipt in _predict_together(beside, tuple(left.values()), note):
                 del left[receipt.slice.receipt]
                 yield receipt
         except WorkerDied as death:
+            ahead.end()  # It took inputs along that are needed again.
             log.warning("%s", death.message)
             begun = [piece for piece in death.begun if piece.receipt in left]
             if not begun:
@@ -51,6 +54,16 @@ def predict_slices(
                     yield read_receipt(store, piece, assignment.recipe.digest())
 
 
+def without(slices: Iterable[Slice], apart: Collection[str]) -> list[Slice]:
+    """The slices that hold none of these inputs: they are predicted together."""
+    return [piece for piece in slices if not any(one.path in apart for one in piece.inputs)]
+
+
+def inputs_of(slices: Iterable[Slice]) -> list[PlannedInput]:
+    """Their inputs, in the order in which they are read."""
+    return [one for piece in slices for one in piece.inputs]
+
+
 def _predict_together(
     assignment: Assignment, slices: Sequence[Slice], note: Callable[[Iterable[str]], None]
 ) -> Iterator[Receipt]:
@@ -58,11 +71,8 @@ def _predict_together(
         note(planned.path for planned in piece.inputs)
         return assignment.predict(piece)
 
-    inputs = open_store(assignment.job.pattern.base)
-    with brought_ahead(inputs, [one for piece in slices for one in piece.inputs]) as folder:
-        assignment = dataclasses.replace(assignment, ahead=folder)
-        predict = noted if assignment.workers == 1 else assignment.predict
-        yield from run_slices(predict, slices, workers=assignment.workers)
+    predict = noted if assignment.workers == 1 else assignment.predict
+    yield from run_slices(predict, slices, workers=assignment.workers)
     note(())
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from batch import layout
-from batch.dispatching import predict_slices
+from batch.dispatching import inputs_of, predict_slices, without
 from batch.engine import count_workers
 from batch.job import Job
 from batch.ledger import Ledger
@@ -17,7 +17,9 @@ from batch.pending import Adoption, adopt, read_pending, require_plan, require_r
 from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
-from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
+from batch.store import open_store
+from batch.store.ahead import Ahead
 from batch.store.base import Missing, Store
 from batch.worker import Assignment, tools_of
 
@@ -54,29 +56,38 @@ def predict_all(
     Slices that an interrupted run finished are taken over, not predicted again. The plan is
     written after the model was checked and before the first record is predicted.
     """
-    recipe = trace.recipe = task.recipe.digest()
-    work = _adopted(store, task, trace, recipe, now=clock())
+    trace.recipe = task.recipe.digest()
+    work = _adopted(store, task, trace, trace.recipe, now=clock())
     trace.run_id = work.run_id
-    receipts, left = list(work.receipts), work.left
-    if left:
-        shown = _Shown(progress, slices=len(work.slices), done=len(receipts))
-        workers = count_workers(task.job.settings.run.workers, left)
+    receipts = list(work.receipts)
+    if work.left:
+        receipts += _predict_left(store, task, trace, work, now=clock(), progress=progress)
+    elif work.plan is None:
+        _write_plan(store, task, trace, work, now=clock())
+    return sorted(receipts, key=lambda receipt: receipt.slice.number)
+
+
+def _predict_left(
+    store: Store, task: Task, trace: Trace, work: Adoption, *, now: datetime, progress: Progress
+) -> list[Receipt]:
+    apart, left, receipts = task.suspects | task.left_behind, work.left, list[Receipt]()
+    shown = _Shown(progress, slices=len(work.slices), done=len(work.receipts))
+    workers = count_workers(task.job.settings.run.workers, left)
+    with Ahead(open_store(task.job.pattern.base)) as ahead:
+        # The first inputs come while the model is loaded.
+        ahead.begin(inputs_of(without(left, apart)))
         assignment = _ready(store, task, trace, workers=workers, tell=shown.add_records)
-    if work.plan is None:
-        _write_plan(store, task, trace, work.slices, now=clock())
-        # From here on our plan keeps them; until now the plan did that they were taken from.
-        require_plan(store, work.run_id, receipts)
-        if left:
+        if work.plan is None:
+            _write_plan(store, task, trace, work, now=now)
             _require_model(store, task)
-    if left:
         with trace.timed("predict"):
             for receipt in predict_slices(
-                store, assignment, left, apart=task.suspects | task.left_behind, note=task.note
+                store, assignment, left, ahead=ahead, apart=apart, note=task.note
             ):
-                require_reconciled(receipt, recipe)
+                require_reconciled(receipt, task.recipe.digest())
                 receipts.append(receipt)
                 shown.add_slice(receipt)
-    return sorted(receipts, key=lambda receipt: receipt.slice.number)
+    return receipts
 
 
 def _adopted(store: Store, task: Task, trace: Trace, recipe: str, *, now: datetime) -> Adoption:
@@ -98,9 +109,7 @@ def _adopted(store: Store, task: Task, trace: Trace, recipe: str, *, now: dateti
     )
 
 
-def _write_plan(
-    store: Store, task: Task, trace: Trace, slices: tuple[Slice, ...], *, now: datetime
-) -> None:
+def _write_plan(store: Store, task: Task, trace: Trace, work: Adoption, *, now: datetime) -> None:
     from batch.model.published import model_info
 
     assert trace.run_id is not None, "the caller has set it"
@@ -111,12 +120,14 @@ def _write_plan(
         job=task.job.name,
         recipe=task.recipe.digest(),
         created_at=now,
-        slices=slices,
+        slices=work.slices,
         model=model_info(task.recipe, task.sidecar),
         keeps_model=task.keeps_model,
         request=task.request,
     )
     store.create(layout.plan_path(trace.run_id), encode(plan))
+    # From here on our plan keeps them; until now the plan did that they were taken from.
+    require_plan(store, work.run_id, work.receipts)
 
 
 class _Shown:

@@ -13,8 +13,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 from batch.errors import BatchError
 from batch.logs import log
@@ -33,23 +34,44 @@ _FAILED = ".failed"
 _OVER = "over"
 
 
-@contextmanager
-def brought_ahead(store: Store, wanted: Sequence[PlannedInput]) -> Iterator[Path | None]:
-    """The folder that the inputs come to, one after the other; None where they are at hand."""
-    if not store.is_remote or not wanted:
-        yield None
-        return
-    with spooled() as folder:
-        folder.mkdir()
-        bringing = _Bringing(store, folder, wanted)
-        try:
-            yield folder
-        finally:
-            bringing.stop()
+class Ahead:
+    """Brings inputs of a remote store while it is entered."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._wanted: tuple[PlannedInput, ...] = ()
+        self._folder: Path | None = None
+        self._bringing = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def begin(self, wanted: Sequence[PlannedInput]) -> Path | None:
+        """The folder that the inputs come to, one after the other; None where they are at hand.
+
+        Asked for the same inputs again, what was begun goes on; for others, it ends.
+        """
+        if not self._store.is_remote or not wanted:
+            return None
+        if tuple(wanted) != self._wanted:
+            self.end()
+            self._wanted = tuple(wanted)
+            self._folder = self._bringing.enter_context(spooled())
+            self._folder.mkdir()
+            self._bringing.callback(_Bringing(self._store, self._folder, wanted).stop)
+        return self._folder
+
+    def end(self) -> None:
+        """Bring no more, and remove what nobody took."""
+        self._bringing.close()
+        self._wanted = ()
 
 
 class Brought:
-    """Fetches what `brought_ahead` brings; what it could not bring is fetched in the usual way."""
+    """Fetches what `Ahead` brings; what it could not bring is fetched in the usual way."""
 
     def __init__(self, store: Source, folder: Path) -> None:
         self._store, self._folder = store, folder
