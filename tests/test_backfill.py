@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -303,3 +307,22 @@ def test_a_date_that_is_none_is_named(days: JobFolder) -> None:
     result = CliRunner().invoke(main, ["backfill", str(days.folder), "--from", "2026-02-30"])
     assert result.exit_code == 2
     assert "'2026-02-30' is no date: expected one such as 2013-12-01" in result.output
+
+
+@pytest.mark.local_only("a terminal sees the same, wherever the output is")
+@pytest.mark.parametrize(("answer", "version"), [("n", 1), ("y", 2)])
+def test_a_person_sees_the_plan_and_is_asked(days: JobFolder, answer: str, version: int) -> None:
+    """On a terminal, without --yes."""
+    keyboard, terminal = pty.openpty()
+    command = ["backfill", str(days.folder), "--from", "2026-01-04"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "batch", *command], stdin=terminal, stdout=subprocess.PIPE, text=True
+    ) as process:
+        os.close(terminal)
+        os.write(keyboard, f"{answer}\n".encode())
+        said, _ = process.communicate(timeout=60)
+        os.close(keyboard)
+    assert "from 2026-01-04 00:00 UTC on: 2 inputs" in said
+    assert "Predict these again?" in said
+    assert process.returncode == 0
+    assert days.judge()["version"] == version
