@@ -166,6 +166,26 @@ MUTANTS = (
         "tests/test_pending.py",
     ),
     Mutant(
+        "a run goes on with the plan of a backfill", PENDING,
+        "(plan.kind, plan.job, plan.recipe, plan.request) == (kind, job, recipe, request)",
+        "(plan.job, plan.recipe) == (job, recipe)", "tests/test_pending.py",
+    ),
+    Mutant(
+        "a backfill clears the plans of other backfills", PENDING,
+        "(plan.kind, plan.request) == (kind, request)", "plan.kind == kind",
+        "tests/test_pending.py",
+    ),
+    Mutant(
+        "what comes later is judged together with what a check holds", PENDING,
+        "covered == len(left) or (candidate.is_held and waits_for_held)", "covered == len(left)",
+        "tests/test_checks.py -k later",
+    ),
+    Mutant(
+        "a backfill adopts nothing that it did before", "batch/working.py",
+        "        request=task.request,\n    )\n    return adopt(", "    )\n    return adopt(",
+        "tests/test_backfill.py -k interrupted",
+    ),
+    Mutant(
         "plans are cleared before the version is published", "batch/completing.py",
         "    with trace.timed(\"publish\"):\n", "    _clear(store, run, trace)\n"
         "    with trace.timed(\"publish\"):\n", FAULTS,

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from batch import planning
 from batch.attempt import Options
 from batch.backfill import backfill, propose
 from batch.choosing import Request
@@ -22,8 +23,11 @@ from batch.cli import main
 from batch.errors import BatchError
 from batch.jobfile import load_job
 from batch.reporting import Outcome
+from batch.store import open_output
 from tests import oracle
+from tests.bench import process
 from tests.jobs import JobFolder, save_tiny_model
+from tests.wrapped import Wrapped
 
 #: Whatever holds on a local disk holds on S3.
 PLACES = ("local", "moto")
@@ -210,11 +214,6 @@ def test_what_a_run_took_in_meanwhile_stays(
     days: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The changed content wins over the backfill of the old one, which is named."""
-    from batch import planning
-    from batch.store import open_output
-    from tests.bench import process
-    from tests.wrapped import Wrapped
-
     monkeypatch.setattr(planning, "SMALL_BYTES", 1)
     met = False
 
@@ -240,6 +239,39 @@ def test_what_a_run_took_in_meanwhile_stays(
     assert found["2026-01-02.csv"] == found["2026-01-06.csv"] == found["2026-01-05.csv"]
     assert found["2026-01-01.csv"] == found["2026-01-03.csv"] != found["2026-01-05.csv"]
     oracle.judge(days.output)
+
+
+def test_an_interrupted_backfill_goes_on_where_it_was(
+    days: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has a receipt is not predicted again, when the same is asked for."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 1)
+    receipts = 0
+
+    def die(verb: str, path: str) -> None:
+        nonlocal receipts
+        receipts += (
+            verb == "create"
+            and path.endswith(".json")
+            and path.rsplit("/", maxsplit=1)[-1][0] == "0"
+        )
+        if verb == "create" and path.endswith("00002.json"):
+            raise KeyboardInterrupt
+
+    everything = Request(inputs=("*",))
+    found = load_job(str(days.folder))
+    with days.mirrored(), pytest.raises(KeyboardInterrupt):
+        backfill(found, everything, Options(open_output=lambda job: Wrapped(open_output(job), die)))
+    assert receipts == 3
+    done = {path.name for path in (days.output / "data").glob("*/*.parquet")}
+    assert again(days, inputs=("2026-01-05.csv",)).added.inputs == 1
+    outcome = again(days, inputs=("*",))
+    assert outcome.name == "published"
+    manifest = oracle.newest(days.output)
+    assert manifest is not None
+    kept = {file["path"].split("/")[-1] for file in manifest["files"]}
+    assert len(kept & done) >= 2
+    days.judge()
 
 
 def test_a_held_backfill_blocks_no_run(days: JobFolder) -> None:

@@ -67,11 +67,13 @@ def test_what_changed_is_not_taken_over() -> None:
     assert work.run_id == "new"
 
 
-def write_plan(store: Store, run_id: str, *, kind: str = "run", recipe: str = "r") -> Plan:
+def write_plan(
+    store: Store, run_id: str, *, kind: str = "run", recipe: str = "r", request: str = ""
+) -> Plan:
     """A plan of one input whose slice is done."""
     one = Slice(number=0, inputs=(planned("a"),), receipt=layout.receipt_path(run_id, 0))
     plan = Plan(format=PLAN_FORMAT, run_id=run_id, kind=kind, job="j", recipe=recipe,
-                created_at=NOW, slices=(one,), model=MODEL)  # fmt: skip
+                created_at=NOW, slices=(one,), model=MODEL, request=request)  # fmt: skip
     store.create(layout.plan_path(run_id), encode(plan))
     store.create(one.receipt, encode(receipt(one)))
     return plan
@@ -112,6 +114,15 @@ def test_the_plan_is_the_licence_to_publish(tmp_path: Path) -> None:
     store.create(layout.dropped_path("run"), b"{}")
     with pytest.raises(PlanAgain):
         require_plan(store, "run")
+
+
+def test_clearing_leaves_backfills_of_another_request(tmp_path: Path) -> None:
+    """One that is held or was interrupted is nothing that a later one has taken over."""
+    store = open_store(str(tmp_path))
+    for run_id, request in (("a", "december"), ("b", "january"), ("c", "january")):
+        write_plan(store, run_id, kind="backfill", request=request)
+    clear(store, kind="backfill", request="january", run_id="c", before=NOW)
+    assert [entry.path.split("/")[1] for entry in store.list("pending").entries] == ["a", "a"]
 
 
 def test_clearing_leaves_what_began_later(tmp_path: Path) -> None:
