@@ -162,6 +162,8 @@ def _require_some_read(outcome: Outcome, choice: Choice, ledger: Ledger) -> None
 
 def _nothing(live: Live, choice: Choice, request: Request) -> Outcome:
     waiting = f"; {len(choice.waiting):,} inputs wait" if choice.waiting else ""
+    if choice.too_old:
+        waiting += f"; {len(choice.too_old):,} are older than output.window"
     which = f" is {request.only}" if request.only else " is left to predict"
     return Outcome(
         "nothing to do",

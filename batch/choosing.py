@@ -97,8 +97,9 @@ def choose(job: Job, found: Survey, ledger: Ledger, request: Request, *, recipe:
     window = job.settings.output.window
     in_range = [one for one in found.todo if _is_meant(request, one.path, one.as_of)]
     too_old = {one.path for one in in_range if window and one.as_of < found.listing.now - window}
+    too_old |= {path for path in found.too_old if _may_be_meant(job, request, path)}
     waiting = tuple(one for one in found.waiting if _may_be_meant(job, request, one.path))
-    if not in_range:
+    if not in_range and not too_old:
         raise _nothing_in_range(job, found, request)
     todo = [
         one

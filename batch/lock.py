@@ -115,10 +115,10 @@ def output_lock(
             if time.monotonic() >= deadline:
                 file.seek(0)
                 holder = file.readline().strip() or "another process"
-                doing = "running" if kind == "run" else f"at work on a {kind}"
-                raise Locked(
-                    f"{output_url}: {holder} is {doing}", "wait for it to end (--wait 10m)"
+                doing, how = (
+                    ("running", " (--wait 10m)") if kind == "run" else (f"at work on a {kind}", "")
                 )
+                raise Locked(f"{output_url}: {holder} is {doing}", f"wait for it to end{how}")
             time.sleep(_POLL_SECONDS)
         lock = Lock(file, now)
         try:

@@ -334,6 +334,18 @@ def test_the_plan_names_every_date(days: JobFolder) -> None:
     assert days.judge()["version"] == 1
 
 
+def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
+    """The next run would drop it again; it is named."""
+    days.configure(input=PATH, output={"path": "out", "window": "30d"})
+    with days.mirrored():
+        request = Request(first=date(2026, 1, 1), last=date(2026, 1, 2))
+        plan = propose(load_job(str(days.folder)), request, Options())
+    assert plan.choice.too_old == ("2026-01-01.csv", "2026-01-02.csv")
+    outcome = again(days, first=date(2026, 1, 1), last=date(2026, 1, 2))
+    assert (outcome.name, outcome.exit_code) == ("nothing to do", 0)
+    assert "2 are older than output.window" in outcome.message
+
+
 def test_a_date_that_is_none_is_named(days: JobFolder) -> None:
     """With what a date looks like."""
     result = CliRunner().invoke(main, ["backfill", str(days.folder), "--from", "2026-02-30"])
