@@ -16,6 +16,7 @@ from batch.lock import (
     Locked,
     OlderOutput,
     keep_suspects,
+    last_seen,
     output_lock,
     read_suspects,
     remember,
@@ -114,8 +115,9 @@ def anew(step: Callable[[], Outcome]) -> Outcome:
 def open_live(begun: Attempt) -> Live:
     """The live version, if this job may extend it; a pointer that is behind is moved."""
     job, store = begun.job, begun.store
+    seen = last_seen(store.url)  # First: a backfill may publish while we read, or a run.
     live = read_live(store)
-    require_not_older(store.url, live.manifest, accept_older=begun.options.accept_older)
+    require_not_older(store.url, live.manifest, seen=seen, accept_older=begun.options.accept_older)
     require_same_output(live, job)
     if live.manifest:
         # Whoever made it may have been killed before it was durable, and we build upon it.

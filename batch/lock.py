@@ -136,24 +136,35 @@ def _try_to_lock(file: TextIO) -> bool:
     return True
 
 
-def require_not_older(output_url: str, newest: Manifest | None, *, accept_older: bool) -> None:
-    """Stop when the output is older than what this host saw there last.
+def last_seen(output_url: str) -> int:
+    """The newest version that this host saw in an output, 0 for none.
+
+    Look before the output is read: what is there then can only be newer, whoever publishes
+    meanwhile on this host.
+    """
+    path = _state_file(output_url, "seen")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Seen).version
+    except (FileNotFoundError, msgspec.DecodeError):
+        return 0
+    except OSError as error:
+        what = "which version this host saw last cannot be read"
+        raise _refused(path, error, what) from None
+
+
+def require_not_older(
+    output_url: str, newest: Manifest | None, *, seen: int, accept_older: bool
+) -> None:
+    """Stop when the output is older than what this host had `seen` there before.
 
     An unmounted disk or a wrong prefix looks like an empty output: without this, everything would
     be predicted again into the wrong place.
     """
-    try:
-        seen = msgspec.json.decode(_state_file(output_url, "seen").read_bytes(), type=_Seen)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return
-    except OSError as error:
-        what = "which version this host saw last cannot be read"
-        raise _refused(_state_file(output_url, "seen"), error, what) from None
     found = newest.version if newest else 0
-    if found < seen.version and not accept_older:
+    if found < seen and not accept_older:
         raise OlderOutput(
             f"{output_url}: found {f'version {found}' if found else 'no version'}, this host saw "
-            f"version {seen.version} there; is the disk mounted?",
+            f"version {seen} there; is the disk mounted?",
             "if this is what you want, run once with --accept-older",
         )
 

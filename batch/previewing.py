@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from batch.errors import BatchError, StoreDown
 from batch.inputs import survey_inputs
 from batch.job import Job
-from batch.lock import require_not_older
+from batch.lock import last_seen, require_not_older
 from batch.modelfile import model_file
 from batch.newest import read_live
 from batch.pending import adopt, read_pending
@@ -40,10 +40,11 @@ class Preview:
 def preview(job: Job) -> Preview:
     """Plan as a run does. Raises what would stop the run while it plans."""
     store = open_output(job)
+    seen = last_seen(store.url)
     live = read_live(store)
     require_same_output(live, job)
     found = survey_inputs(job, live.ledger)
-    notes = _notes(store, live)
+    notes = _notes(store, live, seen)
     try:
         with model_file(job.model_url) as model:
             recipe = recipe_of(job, store, live, found.todo, model=model)[0]
@@ -57,13 +58,13 @@ def preview(job: Job) -> Preview:
     return Preview(live.version, found, slices, done, outdated, tuple(notes))
 
 
-def _notes(store: Store, live: Live) -> list[str]:
+def _notes(store: Store, live: Live, seen: int) -> list[str]:
     notes = []
     if live.manifest and live.manifest.paused:
         paused = live.manifest.paused
         notes.append(f"paused by {paused.by}: {paused.reason}: a run does nothing until unpause")
     try:
-        require_not_older(store.url, live.manifest, accept_older=False)
+        require_not_older(store.url, live.manifest, seen=seen, accept_older=False)
     except StoreDown as error:
         notes.append(f"a run would stop: {error.message}")
     return notes

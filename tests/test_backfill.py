@@ -274,6 +274,25 @@ def test_an_interrupted_backfill_goes_on_where_it_was(
     days.judge()
 
 
+def test_a_run_that_meets_a_backfill_does_not_take_the_output_for_an_older_one(
+    days: JobFolder,
+) -> None:
+    """What this host saw last is newer than what the run has just read."""
+    met = False
+
+    def meet(verb: str, path: str) -> None:
+        nonlocal met
+        if verb == "read" and path.startswith("ledger/") and not met:
+            met = True
+            assert again(days, inputs=("2026-01-01.csv",)).version == 2
+
+    days.add("2026-01-06.csv", day(6))
+    outcome = days.run(open_output=lambda found: Wrapped(open_output(found), meet))
+    assert met
+    assert (outcome.name, outcome.version) == ("published", 3), outcome.message
+    days.judge()
+
+
 def test_a_held_backfill_blocks_no_run(days: JobFolder) -> None:
     """Nor does a run clear it away; a person publishes it."""
     days.configure(input=PATH, checks={"min_rows": 4})
