@@ -11,22 +11,32 @@ from batch.manifest import CheckResult, Histogram
 
 
 @dataclass(frozen=True)
+class Duplicates:
+    """How many keys stand more than once, and a few of them."""
+
+    count: int
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a run is judged by.
 
     `predicted` are the records that it predicted, `null_predictions` those of them with a null
-    among their predictions, `rows_before` how many the last run predicted. `baseline` is the
-    histogram that `histogram` is compared with. `duplicate_keys` are a few keys that stand more
-    than once, `key_loss` the share of keys that vanish. None: not known, or not asked for.
+    among their predictions; `rows_compared` those that stand against `rows_before`, which the last
+    run predicted. `baseline` is the histogram that `histogram` is compared with. `duplicate_keys`
+    stand more than once, `key_loss` is the share of keys that vanish. None: not known, or not asked
+    for.
     """
 
     predicted: int
     null_predictions: int = 0
+    rows_compared: int = 0
     rows_before: int | None = None
     histogram: Histogram | None = None
     baseline: Histogram | None = None
     is_new_recipe: bool = False
-    duplicate_keys: Sequence[str] | None = None
+    duplicate_keys: Duplicates | None = None
     key_loss: float | None = None
 
 
@@ -57,8 +67,9 @@ def _results(settings: ChecksSection, found: Evidence) -> Iterator[CheckResult]:
     )  # fmt: skip
     if settings.max_row_change and found.rows_before:
         yield _at_most(
-            "max_row_change", abs(rows - found.rows_before) / found.rows_before,
-            settings.max_row_change, f"{rows:,} records, {found.rows_before:,} before",
+            "max_row_change", abs(found.rows_compared - found.rows_before) / found.rows_before,
+            settings.max_row_change,
+            f"{found.rows_compared:,} records, {found.rows_before:,} before",
         )  # fmt: skip
     if found.histogram and found.baseline:
         yield _shift(found.histogram, found.baseline, settings.max_psi, found.is_new_recipe)
@@ -68,9 +79,9 @@ def _results(settings: ChecksSection, found: Evidence) -> Iterator[CheckResult]:
             f"{found.key_loss:.2%} of the keys that are live vanish",
         )  # fmt: skip
     if found.duplicate_keys is not None:
-        shown = ", ".join(found.duplicate_keys[:5])
+        shown = ", ".join(found.duplicate_keys.names)
         yield _at_most(
-            "unique_key", len(found.duplicate_keys), settings.unique_key or Limit(limit=0),
+            "unique_key", found.duplicate_keys.count, settings.unique_key or Limit(limit=0),
             f"keys that stand more than once: {shown}" if shown else "",
         )  # fmt: skip
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from batch.checks import Evidence
+from batch.checks import Duplicates, Evidence
 from batch.drafting import Finished, count
 from batch.histogram import has_same_bins, merge
 from batch.job import Job
@@ -29,11 +29,13 @@ def gather(store: Store, job: Job, live: Live, run: Finished) -> Evidence:
     parts = [receipt.part for receipt in run.receipts if receipt.part]
     found = [receipt.histogram for receipt in run.receipts if receipt.histogram]
     histogram = merge(found) if found else None
+    compared, before = _rows_before(store, live, run) if checks.max_row_change else (0, None)
     wants_unique = run.replaces or checks.unique_key is not None
     return Evidence(
         predicted=count(run.receipts).predicted,
         null_predictions=sum(receipt.null_predictions for receipt in run.receipts),
-        rows_before=_rows_before(store, live, run) if checks.max_row_change else None,
+        rows_compared=compared,
+        rows_before=before,
         histogram=histogram,
         baseline=_baseline(store, live.manifest, run, histogram),
         is_new_recipe=run.kind == "run" and not _is_as_live(live.manifest, run.model),
@@ -42,33 +44,49 @@ def gather(store: Store, job: Job, live: Live, run: Finished) -> Evidence:
     )
 
 
-def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> list[str]:
-    """Keys that stand in the parts more than once, as a person would write them; at most 100."""
+def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> Duplicates:
+    """The keys that stand in the parts more than once, a few as a person would write them."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     tables = _keys(store, files, key)
     if not tables:
-        return []
+        return Duplicates(0)
     counts = pa.concat_tables(tables).group_by(list(key)).aggregate([([], "count_all")])
-    doubled = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 100)
-    return [", ".join(str(row[name]) for name in key) for row in doubled.to_pylist()]
+    doubled = counts.filter(pc.greater(counts["count_all"], 1))
+    names = [", ".join(str(row[name]) for name in key) for row in doubled.slice(0, 5).to_pylist()]
+    return Duplicates(doubled.num_rows, tuple(names))
 
 
-def _rows_before(store: Store, live: Live, run: Finished) -> int | None:
-    """What the last run predicted; for a backfill, what the same inputs had before."""
+def _rows_before(store: Store, live: Live, run: Finished) -> tuple[int, int | None]:
+    """How many records the run predicted, and how many there were before.
+
+    Of a backfill only the inputs count that had predictions before and have others now.
+    """
     if run.kind == "backfill":
-        inputs = [planned.path for receipt in run.receipts for planned in receipt.slice.inputs]
-        return sum(entry.predicted for entry in map(live.ledger.get, inputs) if entry)
+        taken = [
+            (result.predicted, entry.predicted)
+            for receipt in run.receipts
+            for result in receipt.results
+            if result.outcome == "taken" and (entry := live.ledger.get(result.path))
+        ]
+        return sum(now for now, _ in taken), sum(before for _, before in taken)
+    # A run that was rolled back is none to be compared with: the ledger knows it no more.
+    run_ids = live.ledger.run_ids()
     manifest = live.manifest
     for _ in range(_FAR_BACK):
-        if manifest is None or (manifest.kind == "run" and manifest.added.predicted):
+        if manifest is None or _is_run(manifest, run_ids):
             break
         try:
             manifest = read_manifest(store, manifest.parent) if manifest.parent else None
         except Missing:
-            return None
-    return manifest.added.predicted if manifest else None
+            manifest = None
+    return count(run.receipts).predicted, manifest.added.predicted if manifest else None
+
+
+def _is_run(manifest: Manifest, run_ids: Collection[str]) -> bool:
+    is_run = manifest.kind == "run" and manifest.added.predicted > 0
+    return is_run and manifest.run_id in run_ids
 
 
 def _baseline(

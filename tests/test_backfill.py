@@ -307,6 +307,16 @@ def test_a_held_backfill_blocks_no_run(days: JobFolder) -> None:
     assert found["2026-01-01.csv"] != found["2026-01-02.csv"] == found["2026-01-06.csv"]
 
 
+def test_new_inputs_of_a_backfill_are_no_change_of_the_others(days: JobFolder) -> None:
+    """Nor are those that cannot be read: the others have as many records as before."""
+    days.configure(input=PATH, checks={"max_row_change": 0})
+    days.add("2026-01-06.csv", day(6))
+    days.write("2026-01-05.csv", b"id,x\na,1\n")
+    outcome = again(days, inputs=("*",))
+    assert (outcome.name, outcome.exit_code) == ("published", 65), outcome.message
+    assert outcome.added.inputs == 5
+
+
 def test_a_paused_job_is_not_filled_back(days: JobFolder) -> None:
     """A version that follows would let the runs go on."""
     days.add("2026-01-06.csv", day(6))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from batch.checks import Evidence, as_text, judge
+from batch.checks import Duplicates, Evidence, as_text, judge
 from batch.cli import main
 from batch.histogram import explained_by_chance, stability_index
 from batch.job import JobSettings
@@ -44,11 +44,11 @@ def bins(*counts: int) -> Histogram:
         ({}, {"predicted": 9, "null_predictions": 1}, "max_null_predictions", "hold"),
         ({"max_null_predictions": 0.2}, {"predicted": 9, "null_predictions": 1},
          "max_null_predictions", "pass"),
-        ({"max_row_change": 0.5}, {"predicted": 15, "rows_before": 10}, "max_row_change", "pass"),
-        ({"max_row_change": 0.5}, {"predicted": 4, "rows_before": 10}, "max_row_change", "hold"),
+        ({"max_row_change": 0.5}, {"predicted": 1, "rows_compared": 15, "rows_before": 10}, "max_row_change", "pass"),
+        ({"max_row_change": 0.5}, {"predicted": 1, "rows_compared": 4, "rows_before": 10}, "max_row_change", "hold"),
         ({"max_key_loss": 0.1}, {"predicted": 1, "key_loss": 0.2}, "max_key_loss", "hold"),
-        ({}, {"predicted": 1, "duplicate_keys": ["a"]}, "unique_key", "hold"),
-        ({"unique_key": 1}, {"predicted": 1, "duplicate_keys": ["a"]}, "unique_key", "pass"),
+        ({}, {"predicted": 1, "duplicate_keys": Duplicates(1, ["a"])}, "unique_key", "hold"),
+        ({"unique_key": 1}, {"predicted": 1, "duplicate_keys": Duplicates(1, ["a"])}, "unique_key", "pass"),
     ],
 )  # fmt: skip
 def test_a_limit_is_the_last_value_that_passes(
@@ -212,6 +212,33 @@ def test_rows_are_compared_with_the_last_run(job: JobFolder) -> None:
     outcome = job.run()
     assert outcome.exit_code == 3
     assert "1 records, 3 before" in outcome.message
+
+
+def test_rows_are_not_compared_with_a_run_that_was_rolled_back(job: JobFolder) -> None:
+    """It was wrong, so what is right differs from it."""
+    job.configure(checks={"max_row_change": {"limit": 0.5}})
+    job.add("1.csv", DAY)
+    job.run()
+    job.add("2.csv", [("d", 1, 1)])
+    assert job.run().exit_code == 3
+    for words in (["publish", "--force"], ["rollback"], ["unpause"]):
+        with job.mirrored():
+            result = CliRunner().invoke(main, [words[0], str(job.folder), *words[1:]])
+        assert result.exit_code == 0, result.output
+    job.add("2.csv", [(f"{key}2", x, y) for key, x, y in DAY])
+    assert job.run().name == "published"
+
+
+def test_more_keys_may_stand_twice_than_a_person_reads(job: JobFolder) -> None:
+    """All of them count, five are named."""
+    rows = [(f"k{number // 2}", 1, 1) for number in range(300)]
+    job.add("1.csv", rows)
+    job.configure(checks={"unique_key": 149})
+    outcome = job.run()
+    assert outcome.exit_code == 3
+    assert "unique_key: 150, the limit is 149" in outcome.message
+    job.configure(checks={"unique_key": 150})
+    assert job.run().name == "published"
 
 
 def test_keys_that_vanish_hold_a_replacement(job: JobFolder) -> None:
