@@ -158,11 +158,20 @@ def _planned(job: Job, entry: Entry, seen: LedgerEntry | None, *, again: bool) -
         path=entry.path,
         size=entry.size,
         token=entry.token,
-        as_of=_as_of(job, entry),
+        as_of=_moment(job, entry, seen),
         reason="new" if seen is None else "again" if seen.token == entry.token else "changed",
         seen=seen_mark(seen),
         seen_digest=seen.digest if seen and not again else None,
     )
+
+
+def _moment(job: Job, entry: Entry, seen: LedgerEntry | None) -> datetime:
+    """What is predicted again speaks about the moment it spoke about before.
+
+    Sent again, with a later time but the same content, its rows had stayed as they were.
+    """
+    known = seen.as_of if seen and seen.token == entry.token else None
+    return job.pattern.date(entry.path) or known or entry.modified
 
 
 def _as_of(job: Job, entry: Entry) -> datetime:

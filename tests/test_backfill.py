@@ -110,6 +110,29 @@ def test_the_latest_row_of_a_key_stays_the_latest(days: JobFolder) -> None:
     assert latest["_input"] == "2026-01-05.csv"
 
 
+def test_an_input_that_was_sent_again_keeps_its_moment(job: JobFolder) -> None:
+    """Its later time of modification makes none of its rows the latest."""
+    job.add("1.csv", [("daily", 1, 1)])
+    job.add("2.csv", [("daily", 2, 2)])
+    job.run()
+    job.add("1.csv", [("daily", 1, 1)])
+    assert job.run().added.inputs == 0
+    before = {row["_input"]: row["_as_of"] for row in job.rows()}
+    assert again(job, inputs=("*",)).added.inputs == 2
+    assert {row["_input"]: row["_as_of"] for row in job.rows()} == before
+    job.judge()
+
+
+def test_a_rollback_names_no_input_that_only_a_backfill_predicted(days: JobFolder) -> None:
+    """A run would find nothing to do: they have the predictions from before."""
+    again(days, inputs=("2026-01-01.csv",))
+    with days.mirrored():
+        result = CliRunner().invoke(main, ["rollback", str(days.folder)])
+        assert "predicted again" not in result.output
+        CliRunner().invoke(main, ["unpause", str(days.folder)])
+    assert days.run().name == "nothing to do"
+
+
 def test_only_outdated_twice_changes_nothing_the_second_time(days: JobFolder) -> None:
     """After a new model went in, what is of the older one."""
     another_model(days, "model.joblib")

@@ -44,7 +44,10 @@ def look_back(store: Store, job: Job, *, to: int | None) -> WayBack:
             f"batch-predict unpause {job.name}, or choose another version with --to",
         )
     target = _target(store, live, live.version - 1 if to is None else to)
-    reopened = [entry.path for entry in live.ledger if target.ledger.get(entry.path) != entry]
+    # By its token alone a run knows an input: what was only predicted again stays as it was then.
+    reopened = [
+        entry.path for entry in live.ledger if target.ledger.token(entry.path) != entry.token
+    ]
     return WayBack(live, target, tuple(sorted(reopened)))
 
 
