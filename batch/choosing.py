@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from batch.errors import BadUsage, NoInput
+from batch.errors import BadUsage, DoesNotFit, NoInput
 from batch.job import Job
 from batch.ledger import Ledger, LedgerEntry
 from batch.manifest import Document
@@ -138,7 +138,15 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
     """With the very recipe of that version, hooks and settings included."""
     from batch.model.published import published_code, read_recipe
 
-    info = read_kept(store, live.manifest, version).model
+    manifest = read_kept(store, live.manifest, version)
+    info = manifest.model
+    made_by = {file.model_sha256 for file in manifest.files if file.run_id == manifest.run_id}
+    if made_by - {info.sha256}:
+        raise DoesNotFit(
+            f"version {version} was made by a backfill with another model, {min(made_by)[:12]}, and "
+            f"applications were told of {info.sha256[:12]} still",
+            "name the file of that model, or a version that a run with it made",
+        )
     recipe = read_recipe(store, info)
     sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None
     with store.fetch(info.path) as path, published_code(store, recipe) as folder:

@@ -181,6 +181,17 @@ def test_the_model_of_a_version_predicts_again_as_it_did(days: JobFolder) -> Non
     oracle.judge(days.output)
 
 
+def test_a_version_that_another_model_made_is_not_taken_for_one_of_its_own(
+    days: JobFolder,
+) -> None:
+    """Its manifest tells of the model of the runs, not of the one that was asked for."""
+    assert again(days, str(another_model(days)), inputs=("2026-01-01.csv",)).version == 2
+    outcome = again(days, "v2", inputs=("2026-01-02.csv",))
+    assert outcome.exit_code == 78
+    assert "version 2 was made by a backfill with another model" in outcome.message
+    oracle.judge(days.output)
+
+
 def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> None:
     """The manifest's model stays that of the runs."""
     other = another_model(days)
