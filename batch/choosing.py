@@ -140,10 +140,9 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
 
     manifest = read_kept(store, live.manifest, version)
     info = manifest.model
-    made_by = {file.model_sha256 for file in manifest.files if file.run_id == manifest.run_id}
-    if made_by - {info.sha256}:
+    if manifest.made_by != info.sha256:
         raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {min(made_by)[:12]}, and "
+            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
             f"applications were told of {info.sha256[:12]} still",
             "name the file of that model, or a version that a run with it made",
         )
@@ -188,7 +187,7 @@ def _is_wanted(only: Only | None, entry: LedgerEntry | None, recipe: str) -> boo
         case "rejected":
             return entry is not None and entry.rejected > 0
         case "outdated":
-            return entry is not None and entry.recipe != recipe
+            return entry is not None and entry.recipe != recipe and entry.records > 0
     return True
 
 

@@ -252,5 +252,5 @@ def _compared(manifest: Manifest) -> Compared:
         kind=manifest.kind,
         published_at=manifest.published_at,
         published_by=manifest.published_by,
-        model=manifest.model.sha256,
+        model=manifest.made_by,
     )

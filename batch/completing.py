@@ -77,8 +77,8 @@ def judge_and_publish(
         raise PlanAgain(f"run {run.run_id}: another run took its inputs in meanwhile")
     remember(store.url, manifest)
     outcome = _published(live, manifest, run, trace)
-    if manifest.added.inputs == count(run.receipts).inputs:
-        return outcome
+    if run.kind == "run" and manifest.added.inputs == count(run.receipts).inputs:
+        return outcome  # What changed while it was read, the next run takes by itself.
     return _with_what_is_left(outcome, read_live(store).ledger, run)
 
 
@@ -129,10 +129,12 @@ def _judge(store: Store, job: Job, live: Live, run: Finished) -> tuple[CheckResu
         return checks
     with suppress(Exists):
         store.create(layout.held_path(run.run_id), encode(HeldNote(checks=checks)))
+    which = f" --run {run.run_id}" if run.kind == "backfill" else ""
     raise Held(
         f"held: {'; '.join(map(as_text, held))}",
-        f"batch-predict publish {job.name} --force to publish it all the same, batch-predict "
-        f"discard {job.name} to give it up; or change the limit under [checks] and run again",
+        f"batch-predict publish {job.name} --force{which} to publish it all the same, batch-predict "
+        f"discard {job.name}{which} to give it up; or change the limit under [checks] and do the "
+        "same again",
     )
 
 
@@ -145,7 +147,7 @@ def _published(live: Live, manifest: Manifest, run: Finished, trace: Trace) -> O
         if result.outcome == "taken"
     }
     is_whole = manifest.mode == "replace" or run.keeps_model
-    outdated = 0 if is_whole else live.ledger.outdated(run.recipe, besides=taken)
+    outdated = 0 if is_whole else len(live.ledger.outdated(run.recipe, besides=taken))
     message = (
         f"published version {manifest.version}: {added.inputs:,} inputs, {added.predicted:,} "
         f"records predicted, {added.rejected:,} rejected"

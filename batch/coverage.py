@@ -63,8 +63,7 @@ def outdated_inputs(live: Live) -> list[str]:
     """Inputs that another recipe predicted than that of the newest predictions."""
     if live.manifest is None:
         return []
-    recipe = live.manifest.model.recipe.split("/")[-2]
-    return [path for path, found in live.ledger.recipes().items() if not found.startswith(recipe)]
+    return live.ledger.outdated(live.manifest.model.recipe.split("/")[-2])
 
 
 def held_inputs(store: Store, live: Live) -> set[str]:

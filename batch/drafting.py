@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from batch.histogram import merge
+from batch.histogram import merged
 from batch.ledger import LedgerEntry, seen_mark
 from batch.logs import log
 from batch.manifest import (
@@ -81,6 +82,7 @@ def draft(store: Store, live: Live, run: Finished) -> Draft | None:
         unreadable=unreadable(receipts),
         checks=run.checks,
         histogram=keeps.histogram if keeps else _histogram(live.manifest, run, receipts),
+        stale_after=_stale_after(live.manifest, run),
     )
 
 
@@ -174,8 +176,13 @@ def _paths(file: PartFile | None) -> tuple[str, ...]:
 def _histogram(
     live: Manifest | None, run: Finished, receipts: Sequence[Receipt]
 ) -> Histogram | None:
-    """Of the new predictions; without any, what the same recipe gave before stays."""
-    found = [receipt.histogram for receipt in receipts if receipt.histogram]
-    if found:
-        return merge(found)
-    return live.histogram if live and live.model.recipe == run.model.recipe else None
+    """What the next run is compared with: the last run of its recipe, not a few inputs again."""
+    before = live.histogram if live and live.model.recipe == run.model.recipe else None
+    found = merged(receipt.histogram for receipt in receipts)
+    return (before or found) if run.kind == "backfill" and not run.replaces else (found or before)
+
+
+def _stale_after(live: Manifest | None, run: Finished) -> datetime | None:
+    """A backfill of the past makes nothing fresher; None: what the job file says counts from now."""
+    is_past = run.kind == "backfill" and not run.replaces
+    return live.stale_after if live and is_past else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch.checks import Duplicates, Evidence
 from batch.drafting import Finished, count
-from batch.histogram import has_same_bins, merge
+from batch.histogram import has_same_bins, merged
 from batch.job import Job
 from batch.manifest import Histogram, Manifest, ModelInfo, PartFile
 from batch.newest import read_manifest
@@ -27,8 +27,7 @@ def gather(store: Store, job: Job, live: Live, run: Finished) -> Evidence:
     """All that the checks of a job need to know of a run whose slices are done."""
     checks, key = job.settings.checks, job.settings.input.key
     parts = [receipt.part for receipt in run.receipts if receipt.part]
-    found = [receipt.histogram for receipt in run.receipts if receipt.histogram]
-    histogram = merge(found) if found else None
+    histogram = merged(receipt.histogram for receipt in run.receipts)
     compared, before = _rows_before(store, live, run) if checks.max_row_change else (0, None)
     wants_unique = run.replaces or checks.unique_key is not None
     return Evidence(

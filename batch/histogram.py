@@ -83,6 +83,12 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
     return Histogram(column=first.column, edges=first.edges, counts=tuple(counts))
 
 
+def merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
+    """The sum of those that are there; None for none, and where they have different bins."""
+    found = [one for one in histograms if one]
+    return merge(found) if found and all(has_same_bins(found[0], one) for one in found) else None
+
+
 def has_same_bins(one: Histogram | None, other: Histogram | None) -> bool:
     """Whether both are there and their counts can be compared bin by bin."""
     return bool(one and other and (one.column, one.edges) == (other.column, other.edges))

@@ -78,9 +78,17 @@ class Ledger:
         """The recipe of every input."""
         return {path: self._recipes[row] for path, row in self._rows.items()}
 
-    def outdated(self, recipe: str | None, *, besides: Collection[str]) -> int:
-        """How many inputs, besides some, another recipe predicted."""
-        return sum(found != recipe for path, found in self.recipes().items() if path not in besides)
+    def outdated(self, recipe: str, *, besides: Collection[str] = ()) -> list[str]:
+        """The inputs with records that another recipe predicted, besides some.
+
+        `recipe` may be the beginning of a digest.
+        """
+        records = self._column("records")
+        return [
+            path
+            for path, row in self._rows.items()
+            if records[row] and path not in besides and not self._recipes[row].startswith(recipe)
+        ]
 
     def run_ids(self) -> set[str]:
         """The runs that wrote any entry, in force or not."""

@@ -144,6 +144,13 @@ class Manifest(Document, frozen=True):
     checks: tuple[CheckResult, ...]
     histogram: Histogram | None = None
 
+    @property
+    def made_by(self) -> str:
+        """The sha256 of the model of its own predictions: a backfill's may be another than `model`."""
+        files = (*self.files, *self.rejects)
+        own = (file.model_sha256 for file in files if file.run_id == self.run_id)
+        return next(own, self.model.sha256)
+
 
 class _Format(Document, frozen=True):
     format: str

@@ -241,7 +241,7 @@ def _manifest(job: Job, live: Live, draft: Draft, attempt: _Attempt) -> Manifest
 def _stale_after(job: Job, draft: Draft, now: datetime) -> datetime | None:
     """New predictions are fresh from now; a version that only moves old ones is as old as they."""
     fresh_for: timedelta | None = job.settings.output.fresh_for
-    if draft.kind in {"run", "backfill"}:
+    if draft.kind in {"run", "backfill"} and draft.stale_after is None:
         return now + fresh_for if fresh_for else None
     return draft.stale_after
 

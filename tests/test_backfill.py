@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -407,6 +408,71 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
     outcome = again(days, first=date(2026, 1, 1), last=date(2026, 1, 2))
     assert (outcome.name, outcome.exit_code) == ("nothing to do", 0)
     assert "2 are older than output.window" in outcome.message
+
+
+@pytest.mark.local_only("it looks into the folder while the command is at work")
+def test_an_input_that_vanishes_meanwhile_is_left_and_said(
+    days: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else predicts it again by that model."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 1)
+    with days.mirrored():
+
+        def vanish(verb: str, path: str) -> None:
+            if verb == "create" and path.endswith("plan.json"):
+                (days.data / "2026-01-02.csv").unlink()
+
+        outcome = backfill(
+            load_job(str(days.folder)),
+            Request(inputs=("*",), model=str(another_model(days))),
+            Options(open_output=lambda found: Wrapped(open_output(found), vanish)),
+        )
+    assert (outcome.name, outcome.exit_code, outcome.added.inputs) == ("published", 75, 4)
+    assert outcome.message.endswith("inputs left to the next backfill: 1")
+
+
+def test_a_backfill_of_the_past_makes_nothing_fresher(days: JobFolder) -> None:
+    """Nor is the next run compared with the few inputs that it predicted."""
+    days.configure(input=PATH, output={"path": "out", "fresh_for": "26h"})
+    days.add("2026-01-06.csv", day(6))
+    days.run()
+    before = oracle.newest(days.output)
+    assert again(days, first=date(2026, 1, 1), last=date(2026, 1, 1)).name == "published"
+    after = oracle.newest(days.output)
+    assert before is not None
+    assert after is not None
+    assert after["stale_after"] == before["stale_after"] is not None
+    assert after["histogram"] == before["histogram"] is not None
+
+
+def test_history_names_the_model_of_a_backfill(days: JobFolder) -> None:
+    """Not the one that applications are told of."""
+    again(days, str(another_model(days)), first=date(2026, 1, 1), last=date(2026, 1, 1))
+    with days.mirrored():
+        said = CliRunner().invoke(main, ["history", str(days.folder), "--json"]).output
+    assert json.loads(said)[-1]["model"] == models(days)["2026-01-01.csv"]
+
+
+@pytest.mark.local_only("it looks into the folder while the command is at work")
+def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
+    """By its id; then it is not continued any more."""
+
+    def die(verb: str, path: str) -> None:
+        if verb == "create" and path.startswith("manifests"):
+            raise KeyboardInterrupt
+
+    with days.mirrored():
+        with pytest.raises(KeyboardInterrupt):
+            backfill(
+                load_job(str(days.folder)),
+                Request(inputs=("*",)),
+                Options(open_output=lambda job: Wrapped(open_output(job), die)),
+            )
+        (plan,) = (days.output / "pending").glob("*/plan.json")
+        arguments = ["discard", str(days.folder), "--run", plan.parent.name]
+        assert "gave up backfill" in CliRunner().invoke(main, arguments).output
+        assert "or under way" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
+    assert again(days, inputs=("*",)).run_id != plan.parent.name
 
 
 def test_a_date_that_is_none_is_named(days: JobFolder) -> None:

@@ -93,7 +93,11 @@ def _agreed(job: Job, request: Request) -> bool:
     """Whether a person who has seen the plan wants it."""
     if not _propose(job, request).choice.todo:
         return False
-    return click.confirm("Predict these again?")
+    try:
+        return click.confirm("Predict these again?")
+    except click.Abort:
+        click.echo()
+        return False  # Nothing was begun.
 
 
 def _propose(job: Job, request: Request) -> Proposal:
@@ -112,7 +116,10 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
     size = as_bytes(sum(one.size for one in todo))
     took = "" if plan.seconds is None else f", about {as_seconds(plan.seconds)}"
     live = f"version {plan.version} is live" if plan.version else "nothing is published yet"
-    click.echo(f"{job.name}: a backfill of {as_count(len(todo), 'input')}, {size}{took}; {live}")
+    what = (
+        f"a backfill of {as_count(len(todo), 'input')}, {size}{took}" if todo else "nothing to do"
+    )
+    click.echo(f"{job.name}: {what}; {live}")
     _print_facts(plan, bounds(request))
     if plan.days:
         click.echo()

@@ -100,9 +100,11 @@ def publish(job: str, force: bool, run_id: str | None) -> None:
 
 @click.command()
 @click.argument("job")
-@_RUN
+@click.option("--run", "run_id", metavar="RUN", help="Only this run, held or interrupted.")
 def discard(job: str, run_id: str | None) -> None:
     """Give up the runs of JOB that a check holds; their inputs are predicted anew.
+
+    With --run also one that was interrupted: it will not be continued.
 
     \b
     Example:

@@ -14,7 +14,7 @@ from batch.job import Job
 from batch.manifest import CheckResult, Kind
 from batch.newest import read_live
 from batch.pending import read_receipt
-from batch.plans import give_up, list_plans, read_plan
+from batch.plans import Plans, give_up, list_plans, read_plan
 from batch.publishing import operator
 from batch.reporting import Outcome
 from batch.slices import HeldNote, Plan
@@ -40,13 +40,8 @@ class HeldRun:
 
 def held_runs(store: Store, *, run_id: str | None = None) -> tuple[HeldRun, ...]:
     """The held runs of an output, oldest first, or the one of this id. Raises `NoInput` for it."""
-    plans = list_plans(store)
-    published = read_live(store).ledger.run_ids()
-    held = [
-        _read(store, found)
-        for found in plans.run_ids
-        if plans.is_held(found) and not plans.is_given_up(found) and found not in published
-    ]
+    plans, unpublished = _unpublished(store)
+    held = [_read(store, found) for found in unpublished if plans.is_held(found)]
     if run_id is None:
         return tuple(held)
     wanted = tuple(one for one in held if one.run_id == run_id)
@@ -57,14 +52,18 @@ def held_runs(store: Store, *, run_id: str | None = None) -> tuple[HeldRun, ...]
 
 
 def discard(store: Store, *, now: datetime, run_id: str | None = None) -> tuple[HeldRun, ...]:
-    """Give up every held run of the output, or the one of this id; returns them.
+    """Give up every held run of the output, or the one of this id, held or not; returns them.
 
     What they predicted is not used any more, and the next run predicts those inputs anew.
     """
-    held = held_runs(store, run_id=run_id)
-    for one in held:
+    is_named = run_id in _unpublished(store)[1]
+    if run_id and is_named:
+        found: tuple[HeldRun, ...] = (HeldRun(read_plan(store, run_id), ()),)
+    else:
+        found = held_runs(store, run_id=run_id)
+    for one in found:
         give_up(store, one.run_id, by=operator(), at=now)
-    return held
+    return found
 
 
 def publish_held(job: Job, options: Options, *, run_id: str | None, is_forced: bool) -> Outcome:
@@ -104,6 +103,15 @@ def _release(begun: Attempt, held: HeldRun, *, is_forced: bool) -> Outcome:
         is_forced=is_forced,
     )
     return judge_and_publish(store, job, live, run, begun.trace, clock=begun.options.clock)
+
+
+def _unpublished(store: Store) -> tuple[Plans, list[str]]:
+    """What lies in `pending/`, and the runs there that are neither published nor given up."""
+    plans = list_plans(store)
+    published = read_live(store).ledger.run_ids()
+    return plans, [
+        found for found in plans.run_ids if not plans.is_given_up(found) and found not in published
+    ]
 
 
 def _read(store: Store, run_id: str) -> HeldRun:
