@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from joblib.externals.loky import reusable_executor
 
+from batch.logs import log
 from batch.store import s3client
 from tests import flights as flight_jobs
 from tests import servers
@@ -27,6 +28,15 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BATCH_PREDICT_STATE", str(folder))
     monkeypatch.setenv("BATCH_PREDICT_CACHE", str(tmp_path / "cache"))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """The command line sets them for its process; a test is no process of its own."""
+    handlers, level, propagate = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

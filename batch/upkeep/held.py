@@ -9,7 +9,7 @@ from batch import layout
 from batch.attempt import Attempt, Options, attempt, open_live
 from batch.completing import judge_and_publish
 from batch.drafting import Finished
-from batch.errors import BadUsage, NoInput, TryAgain
+from batch.errors import BadUsage, NoInput
 from batch.job import Job
 from batch.manifest import CheckResult, Kind
 from batch.newest import read_live
@@ -41,7 +41,8 @@ class HeldRun:
 def held_runs(store: Store, *, run_id: str | None = None) -> tuple[HeldRun, ...]:
     """The held runs of an output, oldest first, or the one of this id. Raises `NoInput` for it."""
     plans, unpublished = _unpublished(store)
-    held = [_read(store, found) for found in unpublished if plans.is_held(found)]
+    found = [_read(store, held) for held in unpublished if plans.is_held(held)]
+    held = [one for one in found if one]
     if run_id is None:
         return tuple(held)
     wanted = tuple(one for one in held if one.run_id == run_id)
@@ -56,8 +57,7 @@ def discard(store: Store, *, now: datetime, run_id: str | None = None) -> tuple[
 
     What they predicted is not used any more, and the next run predicts those inputs anew.
     """
-    is_named = run_id in _unpublished(store)[1]
-    if run_id and is_named:
+    if run_id and run_id in _unpublished(store)[1]:
         found: tuple[HeldRun, ...] = (HeldRun(read_plan(store, run_id), ()),)
     else:
         found = held_runs(store, run_id=run_id)
@@ -114,11 +114,10 @@ def _unpublished(store: Store) -> tuple[Plans, list[str]]:
     ]
 
 
-def _read(store: Store, run_id: str) -> HeldRun:
+def _read(store: Store, run_id: str) -> HeldRun | None:
+    """None for one that was published or given up just now."""
     try:
         note = read_document(store, layout.held_path(run_id), HeldNote)
         return HeldRun(read_plan(store, run_id), note.checks)
     except Missing:
-        raise TryAgain(
-            f"run {run_id}: published or given up just now", "look at batch-predict status"
-        ) from None
+        return None
