@@ -197,8 +197,10 @@ def _nothing_in_range(job: Job, found: Survey, request: Request) -> NoInput:
     there = (
         f"there are {len(moments):,} inputs, of {min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
         if moments
-        else "every input that is there still waits"
+        else "no input is there"
     )
+    if found.waiting:
+        there += f", and {len(found.waiting):,} that still wait, such as {found.waiting[0].path}"
     return NoInput(
         f"no input{names} in range ({bounds(request)}); {there}",
         f"change the range; batch-predict status {job.name} tells which dates there are",
