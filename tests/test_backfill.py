@@ -30,9 +30,6 @@ from tests.bench import process
 from tests.jobs import JobFolder, save_tiny_model
 from tests.wrapped import Wrapped
 
-#: Whatever holds on a local disk holds on S3.
-PLACES = ("local", "moto")
-
 PATH = {"path": "data/{date}.csv"}
 
 
@@ -410,7 +407,6 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
     assert "2 are older than output.window" in outcome.message
 
 
-@pytest.mark.local_only("it looks into the folder while the command is at work")
 def test_an_input_that_vanishes_meanwhile_is_left_and_said(
     days: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -453,7 +449,6 @@ def test_history_names_the_model_of_a_backfill(days: JobFolder) -> None:
     assert json.loads(said)[-1]["model"] == models(days)["2026-01-01.csv"]
 
 
-@pytest.mark.local_only("it looks into the folder while the command is at work")
 def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
     """By its id; then it is not continued any more."""
 
@@ -482,7 +477,6 @@ def test_a_date_that_is_none_is_named(days: JobFolder) -> None:
     assert "'2026-02-30' is no date: expected one such as 2013-12-01" in result.output
 
 
-@pytest.mark.local_only("a terminal sees the same, wherever the output is")
 @pytest.mark.parametrize(("answer", "version"), [("n", 1), ("y", 2)])
 def test_a_person_sees_the_plan_and_is_asked(days: JobFolder, answer: str, version: int) -> None:
     """On a terminal, without --yes."""
