@@ -29,8 +29,9 @@ class Task:
     """What one run has to predict, and by what; `model` is the model file.
 
     `code_folder` holds its hooks. `request` tells one backfill from another; with `keeps_model`
-    applications are not told of the model. `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
-    ended a process before. `note` tells the next run what this process is predicting.
+    applications are not told of the model. `left_behind` is what the run before was predicting
+    when it died; `suspects` are inputs that ended a process before. `note` tells the next run what
+    this process is predicting.
     """
 
     job: Job
