@@ -185,6 +185,13 @@ def test_the_modules_are_all_that_loading_needs(path: Path) -> None:
     assert "__main__" not in modules
 
 
+def test_a_model_of_large_arrays_is_saved(path: Path) -> None:
+    """As a forest of deep trees, whose arrays the pickler passes on without a copy."""
+    model = classifier()
+    model.large_ = np.arange(20_000, dtype=float)
+    assert "numpy" in " ".join(saved(path, model).modules)
+
+
 def test_a_sample_without_names_is_numbered(path: Path) -> None:
     """A model that was fitted on an array reads the columns in their order."""
     model = LogisticRegression().fit(SAMPLE.to_numpy(), TARGET)

@@ -181,7 +181,8 @@ class _ModuleRecorder(pickle.Pickler):
 
 class _Nowhere(io.RawIOBase):
     def write(self, data: Any) -> int:
-        return len(data)
+        # A large array comes as a PickleBuffer, which has no length of its own.
+        return memoryview(data).nbytes
 
 
 def _modules_of(model: Any) -> tuple[str, ...]:
