@@ -19,10 +19,10 @@ _PROBES = 8
 
 @dataclass(frozen=True)
 class Scored:
-    """Predictions for the records at `positions`; `failures` are (position, reason)."""
+    """Predictions for the records at `positions`, None for all; `failures` are (position, reason)."""
 
     predictions: pa.Table | None
-    positions: pa.Array
+    positions: pa.Array | None
     failures: list[tuple[int, str]]
 
 
@@ -36,8 +36,8 @@ def score_all(batch: pa.RecordBatch, score: Score) -> Scored:
     failures: list[tuple[int, str]] = []
     predictions, reason = _try(batch, score)
     if predictions is not None:
-        parts.append((0, predictions))
-    elif batch.num_rows == 1:
+        return Scored(_joined([predictions]), None, [])
+    if batch.num_rows == 1:
         failures.append((0, reason))
     else:
         if batch.num_rows > _PROBED_ROWS:

@@ -51,9 +51,20 @@ class Chunk:
     raw: Callable[[int], str]
 
 
-#: The next records of an input, split and numbered, but not typed yet: calling it does that. Any
-#: thread may call it, also while the next ones are read; it may raise `Unreadable`.
-Untyped = Callable[[], Chunk]
+@dataclass(frozen=True)
+class Untyped:
+    """The next records of an input, split and numbered, but not typed yet: calling it does that.
+
+    Any thread may call it, also while the next ones are read; it may raise `Unreadable`. `rows`
+    is about how many records there are.
+    """
+
+    rows: int
+    make: Callable[[], Chunk]
+
+    def __call__(self) -> Chunk:
+        return self.make()
+
 
 #: Reads an input at a local path, piece by piece; raises `Unreadable`.
 Decoder = Callable[[str], Iterator[Untyped]]

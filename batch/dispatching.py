@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from batch.engine import WorkerDied, run_apart, run_slices
@@ -67,13 +68,29 @@ def inputs_of(slices: Iterable[Slice]) -> list[PlannedInput]:
 def _predict_together(
     assignment: Assignment, slices: Sequence[Slice], note: Callable[[Iterable[str]], None]
 ) -> Iterator[Receipt]:
-    def noted(piece: Slice) -> Receipt:
-        note(planned.path for planned in piece.inputs)
-        return assignment.predict(piece)
-
-    predict = noted if assignment.workers == 1 else assignment.predict
-    yield from run_slices(predict, slices, workers=assignment.workers)
+    predict = _Noted(assignment, note).predict if assignment.lanes else assignment.predict
+    workers = assignment.parallelism.workers
+    yield from run_slices(predict, slices, workers=workers, lanes=assignment.lanes)
     note(())
+
+
+class _Noted:
+    """Predicts in this process, and notes what is at work: several slices in as many threads."""
+
+    def __init__(self, assignment: Assignment, note: Callable[[Iterable[str]], None]) -> None:
+        self._assignment, self._note = assignment, note
+        self._at_work = dict[str, Slice]()
+        self._lock = threading.Lock()
+
+    def predict(self, piece: Slice) -> Receipt:
+        with self._lock:
+            self._at_work[piece.receipt] = piece
+            self._note(planned.path for planned in inputs_of(self._at_work.values()))
+        try:
+            return self._assignment.predict(piece)
+        finally:
+            with self._lock:
+                del self._at_work[piece.receipt]
 
 
 def _predict_apart(
@@ -84,7 +101,7 @@ def _predict_apart(
     Raises `PlanAgain` when they shared their slice: planned one by one, the guilty one is found.
     """
     # The coordinator counts these by slice: a process of its own cannot tell it of chunks.
-    alone = dataclasses.replace(assignment, tell=None)
+    alone = dataclasses.replace(assignment, tell=None, lanes=None)
     for piece, outcome in run_apart(alone.predict, slices):
         if isinstance(outcome, Receipt):
             yield outcome

@@ -1,4 +1,4 @@
-"""Where slices run: in this process, or in local worker processes."""
+"""Where slices run: in the threads of this process, or in local worker processes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from batch.errors import TryAgain
+from batch.job import RunSection
+from batch.lanes import Lanes
 from batch.slices import Receipt, Slice
 
 Predict = Callable[[Slice], Receipt]
 
 #: Worker processes take a second to import everything: less input than this is not worth it.
 _WORTH_WORKERS_BYTES = 64 << 20
+#: Less is done before a second thread has anything to do.
+_WORTH_THREADS_BYTES = 4 << 20
 _POLL_SECONDS = 0.2
 
 
@@ -34,23 +38,42 @@ class WorkerDied(TryAgain):
         self.begun = begun
 
 
-def count_workers(wanted: Literal["auto"] | int, slices: Sequence[Slice]) -> int:
-    """How many processes to use: never more than slices, one for little input."""
-    if wanted != "auto":
-        return max(1, min(wanted, len(slices)))
-    if sum(piece.bytes for piece in slices) < _WORTH_WORKERS_BYTES:
-        return 1
-    return max(1, min(len(os.sched_getaffinity(0)), len(slices)))
+@dataclass(frozen=True)
+class Parallelism:
+    """How many processes predict, and how many threads compute in this one if it is the only one."""
+
+    workers: int
+    threads: int
 
 
-def run_slices(predict: Predict, slices: Sequence[Slice], *, workers: int) -> Iterator[Receipt]:
+def choose_parallelism(
+    run: RunSection, slices: Sequence[Slice], *, is_thread_safe: bool
+) -> Parallelism:
+    """Threads where the model allows it, else processes; what the job file says goes first.
+
+    One of either for little input, and never more processes than slices.
+    """
+    cores, size = len(os.sched_getaffinity(0)), sum(piece.bytes for piece in slices)
+    workers, threads = run.workers, run.threads
+    if threads == "auto":
+        by_threads = is_thread_safe and workers in {"auto", 1} and size >= _WORTH_THREADS_BYTES
+        threads = cores if by_threads else 1
+    if workers == "auto":
+        by_workers = not is_thread_safe and threads == 1 and size >= _WORTH_WORKERS_BYTES
+        workers = cores if by_workers else 1
+    return Parallelism(max(1, min(workers, len(slices))), threads)
+
+
+def run_slices(
+    predict: Predict, slices: Sequence[Slice], *, workers: int, lanes: Lanes | None = None
+) -> Iterator[Receipt]:
     """The receipt of every slice, in the order in which they are done.
 
     `predict` must be picklable when there is more than one worker. An exception of `predict` ends
     the run of all slices. Raises `WorkerDied`.
     """
     if workers == 1 or not slices:
-        yield from map(predict, slices)
+        yield from (lanes or Lanes(1)).side_by_side(predict, slices)
         return
     import joblib
 

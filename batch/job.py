@@ -208,7 +208,17 @@ class RunSection(Section):
 
     chunk_rows: int = Field(default=100_000, ge=1)
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     timeout: Duration | None = None
+
+    @field_validator("threads")
+    @classmethod
+    def _of_one_process(
+        cls, threads: Literal["auto"] | int, info: ValidationInfo
+    ) -> Literal["auto"] | int:
+        if threads not in {"auto", 1} and info.data.get("workers") not in {"auto", 1, None}:
+            raise ValueError("threads are those of one process: they go with workers = 1")
+        return threads
 
 
 class JobSettings(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.columns import type_name
+from batch.columns import ROW, type_name
 from batch.errors import DoesNotFit, StoreDown
 from batch.manifest import Column, PartFile
 from batch.store.base import Store
@@ -27,13 +28,17 @@ class PartWriter:
     """Collects tables into one Parquet file of the store; without rows there is no file.
 
     The file gets its name when `stack` is left without an exception, so whoever uses this calls
-    `finish` inside the stack and creates the receipt after it.
+    `finish` inside the stack and creates the receipt after it. The values of the columns `unique`
+    hardly repeat.
     """
 
-    def __init__(self, stack: ExitStack, store: Store, path: str) -> None:
+    def __init__(
+        self, stack: ExitStack, store: Store, path: str, *, unique: Sequence[str] = ()
+    ) -> None:
         self._stack = stack
         self._store = store
         self._path = path
+        self._unique = {*unique, ROW}
         self._sink: _HashingSink | None = None
         self._writer: Any = None
         self._local = Path()
@@ -76,10 +81,17 @@ class PartWriter:
         self._stack.callback(self._sink.close)
         self.schema = schema
         self._writer = pq.ParquetWriter(
-            pa.PythonFile(self._sink, mode="w"), schema, compression="zstd"
+            pa.PythonFile(self._sink, mode="w"),
+            schema,
+            compression="zstd",
+            use_dictionary=[field.name for field in schema if self._repeats(field)],
         )
         # Closed before its sink, or it complains to stderr when it is collected.
         self._stack.callback(self._writer.close)
+
+    def _repeats(self, field: pa.Field) -> bool:
+        """Whether a dictionary is worth building: it costs more than all the rest of writing."""
+        return field.name not in self._unique and not pa.types.is_floating(field.type)
 
     def _conform(self, table: pa.Table) -> pa.Table:
         try:

@@ -6,24 +6,24 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch import layout
-from batch.bisecting import Score, score_all
-from batch.chunk import Decoder, Unreadable
+from batch.batching import Batch, Batching
+from batch.chunk import Decoder, Unreadable, Untyped
 from batch.columns import INPUT
 from batch.counting import PredictedRows
 from batch.digest import digest_file
 from batch.job import InputSection
+from batch.lanes import Lanes
 from batch.manifest import Column, Histogram, PartFile, encode
 from batch.parts import PartWriter, columns_of
 from batch.recipe import Recipe
-from batch.rows import placed, side_by_side
 from batch.slices import InputResult, Receipt, Slice
 from batch.store.base import Changed, Missing, Source, Store
 from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_failure
@@ -33,21 +33,20 @@ from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_fa
 class Tools:
     """What a process needs to predict slices; made once per process.
 
-    `score` maps a batch of the columns `model_columns` to as many rows of predictions. `tell` is
-    called with the number of records of each chunk that was predicted.
+    `batching` predicts, in `lanes` for several chunks at once. `tell` is called with
+    the number of records of each chunk that was predicted.
     """
 
     inputs: Source
     output: Store
     decode: Decoder
-    score: Score
-    model_columns: tuple[str, ...]
+    batching: Batching
     settings: InputSection
-    chunk_rows: int
     run_id: str
     recipe: Recipe
     reference: Histogram | None
     tell: Callable[[int], None]
+    lanes: Lanes = field(default_factory=partial(Lanes, 1))
 
 
 def predict_slice(piece: Slice, tools: Tools) -> Receipt:
@@ -64,12 +63,22 @@ def predict_slice(piece: Slice, tools: Tools) -> Receipt:
     return receipt
 
 
+@dataclass(frozen=True)
+class _Done:
+    """Typed records that were predicted, and the seconds that each stage took."""
+
+    pieces: Sequence[Piece]
+    batches: Sequence[Batch]
+    seconds: dict[str, float]
+
+
 class _SliceRun:
     """The state of predicting one slice.
 
     A slice of one input is predicted while it is read, in bounded memory; that it must be left
     out shows as an exception, and the part is never named. Inputs that share a slice are small:
-    each is read whole before the model sees it, so that each can be left out.
+    each is read whole before the model sees it, so that each can be left out. What is done in
+    order, is done by the thread that runs this; typing and predicting may be done by others.
     """
 
     def __init__(self, piece: Slice, tools: Tools) -> None:
@@ -83,12 +92,14 @@ class _SliceRun:
         run_id, number = self._tools.run_id, self._slice.number
         try:
             with ExitStack() as stack:
-                part = PartWriter(stack, self._tools.output, layout.part_path(run_id, number))
+                part = PartWriter(
+                    stack, self._tools.output, layout.part_path(run_id, number),
+                    unique=self._tools.recipe.key,
+                )  # fmt: skip
                 rejects = PartWriter(stack, self._tools.output, layout.rejects_path(run_id, number))
-                if self._alone:
-                    found = self._read_alone(part, rejects)
-                else:
-                    found = self._read_together(part)
+                found = (
+                    self._read_alone(part, rejects) if self._alone else self._read_together(part)
+                )
                 results = [
                     item if isinstance(item, InputResult) else self._result(item) for item in found
                 ]
@@ -106,37 +117,55 @@ class _SliceRun:
             return self._receipt([left_out(self._slice.inputs[0], error)], (None, None), [])
         return self._receipt(results, files, columns_of(part.schema))
 
-    def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[Tally | InputResult]:
-        tally, waiting = Tally(self._slice.inputs[0]), list[Piece]()
-        for piece in self._read(tally):
-            if piece.rows:
-                waiting.append(piece)
-            waiting = self._write_if_full(waiting, part)
-            if not waiting:  # Any number of rejects takes no more memory than a chunk.
+    def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[Tally]:
+        tally = Tally(self._slice.inputs[0])
+        with self._opened(tally) as local:
+            tasks = (partial(self._type, tally, group) for group in self._groups(local))
+            for done in self._tools.lanes.in_order(tasks):
+                for piece in done.pieces:
+                    tally.take(piece.chunk)
+                self._write(done, part)
+                # Any number of rejects takes no more memory than a chunk.
                 rejects.write(tally.take_rejects())
-        self._write(waiting, part)
         self._require_few_rejects(tally)
         return [tally]
 
     def _read_together(self, part: PartWriter) -> list[Tally | InputResult]:
-        found, waiting = list[Tally | InputResult](), list[Piece]()
+        found = list[Tally | InputResult]()
+        tasks = (partial(self._predict, pieces, {}) for pieces in self._read_whole(found))
+        for done in self._tools.lanes.in_order(tasks):
+            self._write(done, part)
+        return found
+
+    def _read_whole(self, found: list[Tally | InputResult]) -> Iterator[list[Piece]]:
+        """Each input to its end, until enough for the model came together."""
+        waiting = list[Piece]()
         for planned in self._slice.inputs:
             tally = Tally(planned)
             try:
-                waiting += [piece for piece in self._read(tally) if piece.rows]
+                waiting += self._pieces(tally)
                 found.append(tally)
             except LEFT_OUT as error:
                 found.append(left_out(planned, error))
-            waiting = self._write_if_full(waiting, part)
-        self._write(waiting, part)
-        return found
+            if sum(piece.rows for piece in waiting) >= self._tools.batching.chunk_rows:
+                yield waiting
+                waiting = []
+        yield waiting
 
-    def _read(self, tally: Tally) -> Iterator[Piece]:
-        """The records of one input; an exception at the end still leaves all of it out."""
+    def _pieces(self, tally: Tally) -> list[Piece]:
+        with self._opened(tally) as local, self._timed("read"):
+            pieces = [Piece(tally, untyped()) for untyped in self._tools.decode(str(local))]
+            for piece in pieces:
+                tally.take(piece.chunk)
+        self._require_few_rejects(tally)
+        return [piece for piece in pieces if piece.rows]
+
+    @contextmanager
+    def _opened(self, tally: Tally) -> Iterator[Path]:
+        """The input to read; leaving this checks that it is still the one that was planned."""
         planned = tally.planned
         failure: Unreadable | None = None
         try:
-            # Leaving this `with` checks that the input is still the one that was planned.
             with self._tools.inputs.fetch(
                 planned.path, token=planned.token, size=planned.size
             ) as local:
@@ -144,14 +173,13 @@ class _SliceRun:
                 if tally.digest == planned.seen_digest:
                     raise Resent(tally.digest)
                 try:
-                    yield from self._decode(str(local), tally)
+                    yield local
                 except Unreadable as error:  # Unless it changed meanwhile: then that is the reason.
                     failure = error
         except (Missing, Changed) as error:
             raise Moved(error.message) from None
         if failure:
             raise failure
-        self._require_few_rejects(tally)
 
     def _digest(self, local: Path) -> str:
         try:
@@ -160,17 +188,33 @@ class _SliceRun:
         except OSError as error:
             raise Unreadable(f"cannot be read: {error.strerror or error}") from None
 
-    def _decode(self, local: str, tally: Tally) -> Iterator[Piece]:
-        chunks = self._tools.decode(local)
+    def _groups(self, local: Path) -> Iterator[list[Untyped]]:
+        """So many records that the model is worth asking."""
+        waiting, rows = list[Untyped](), 0
+        chunks = self._tools.decode(str(local))
         while True:
             with self._timed("read"):
                 untyped = next(chunks, None)
-                chunk = untyped and untyped()
-            if chunk is None:
-                return
-            tally.records += chunk.records.num_rows + len(chunk.rejects)
-            tally.reject(*chunk.rejects)
-            yield Piece(tally, chunk)
+            if untyped is None:
+                break
+            waiting.append(untyped)
+            rows += untyped.rows
+            if rows >= self._tools.batching.chunk_rows:
+                yield waiting
+                waiting, rows = [], 0
+        if waiting:
+            yield waiting
+
+    def _type(self, tally: Tally, group: Sequence[Untyped]) -> _Done:
+        """Type the records of one input, and predict them."""
+        start = time.perf_counter()
+        pieces = [Piece(tally, untyped()) for untyped in group]
+        return self._predict(pieces, {"read": time.perf_counter() - start})
+
+    def _predict(self, pieces: Sequence[Piece], seconds: dict[str, float]) -> _Done:
+        start = time.perf_counter()
+        batches = self._tools.batching.predict([piece for piece in pieces if piece.rows])
+        return _Done(pieces, batches, seconds | {"predict": time.perf_counter() - start})
 
     def _require_few_rejects(self, tally: Tally) -> None:
         if verdict := self._verdict(tally):
@@ -179,63 +223,31 @@ class _SliceRun:
     def _verdict(self, tally: Tally) -> str:
         return tally.verdict(self._tools.settings)
 
-    def _write_if_full(self, waiting: list[Piece], part: PartWriter) -> list[Piece]:
-        """Predict and write once a chunk has come together. Returns what still waits."""
-        if sum(piece.rows for piece in waiting) < self._tools.chunk_rows:
-            return waiting
-        self._write(waiting, part)
-        return []
-
-    def _write(self, waiting: list[Piece], part: PartWriter) -> None:
-        """Predict what waits, and write the rows of inputs that are not left out for it."""
-        with self._timed("predict"):
-            tables = [rows for pieces in self._batches(waiting) for rows in self._predict(pieces)]
-        if not self._alone:
-            for piece in waiting:
-                piece.tally.unreadable = piece.tally.unreadable or self._verdict(piece.tally)
-        gone = [piece.tally.planned.path for piece in waiting if piece.tally.unreadable]
+    def _write(self, done: _Done, part: PartWriter) -> None:
+        """Write the rows of inputs that are not left out for what the model made of them."""
+        for stage, seconds in done.seconds.items():
+            self._seconds[stage] += seconds
+        for batch in done.batches:
+            self._judge(batch)
+        tallies = [] if self._alone else [piece.tally for piece in done.pieces]
+        for tally in tallies:
+            tally.unreadable = tally.unreadable or self._verdict(tally)
+        gone = [tally.planned.path for tally in tallies if tally.unreadable]
         with self._timed("write"):
-            for rows in tables:
-                kept = rows.filter(pc.invert(pc.is_in(rows[INPUT], pa.array(gone, "string"))))
+            for rows in (batch.rows for batch in done.batches if batch.rows is not None):
+                kept = _without(rows, gone) if gone else rows
                 part.write(kept)
                 self._tools.tell(kept.num_rows)
                 self._predicted.add(kept)
 
-    def _batches(self, waiting: list[Piece]) -> Iterator[list[Piece]]:
-        """What the model sees at once: records of one schema, at most `chunk_rows` of them."""
-        batch = list[Piece]()
-        for piece in waiting:
-            full = sum(other.rows for other in batch) + piece.rows > self._tools.chunk_rows
-            # Where only the files tell the types, each file is predicted with its own.
-            if batch and (full or piece.schema != batch[0].schema):
-                yield batch
-                batch = []
-            batch.append(piece)
-        if batch:
-            yield batch
-
-    def _predict(self, pieces: list[Piece]) -> list[pa.Table]:
-        """The rows of a part; what failed is noted with the input it belongs to."""
-        records = pa.concat_tables(
-            [placed(piece.chunk, piece.tally.planned) for piece in pieces]
-        ).combine_chunks()
-        batch = records.select(list(self._tools.model_columns)).to_batches()[0]
-        try:
-            scored = score_all(batch, self._tools.score)
-        except Unreadable as error:
-            if self._alone:
-                raise
-            inputs = [list(own) for _, own in groupby(pieces, key=lambda piece: id(piece.tally))]
-            if len(inputs) > 1:  # One of them may have brought down the others.
-                return [rows for own in inputs for rows in self._predict(own)]
-            pieces[0].tally.unreadable = error.message
-            return []
-        for position, reason in scored.failures:
-            note_failure(pieces, position, reason)
-        if scored.predictions is None:
-            return []
-        carried = [*self._tools.recipe.key, *self._tools.recipe.passthrough]
-        return [side_by_side(records.take(scored.positions), carried, scored.predictions)]
+    def _judge(self, batch: Batch) -> None:
+        """Note what failed with the input that it belongs to."""
+        if batch.unreadable and self._alone:
+            raise Unreadable(batch.unreadable)
+        if batch.unreadable:
+            batch.pieces[0].tally.unreadable = batch.unreadable
+        for position, reason in batch.failures:
+            note_failure(batch.pieces, position, reason)
 
     def _result(self, tally: Tally) -> InputResult:
         path = tally.planned.path
@@ -289,3 +301,7 @@ class _SliceRun:
             yield
         finally:
             self._seconds[stage] += time.perf_counter() - start
+
+
+def _without(rows: pa.Table, gone: Sequence[str]) -> pa.Table:
+    return rows.filter(pc.invert(pc.is_in(rows[INPUT], pa.array(gone, "string"))))

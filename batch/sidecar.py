@@ -17,6 +17,9 @@ from batch.manifest import Document, Histogram, decode
 
 SIDECAR_FORMAT = "batch-predict-model/1"
 REPLACED_WITHIN_SECONDS = 60
+_THREAD_SAFE = {"builtins", "collections", "copyreg", "functools", "joblib", "numpy", "scipy",
+                "sklearn"}  # fmt: skip
+_PURE_PYTHON = "sklearn.feature_extraction"
 _PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
 
 
@@ -46,6 +49,17 @@ class Sidecar(Document, frozen=True):
     modules: tuple[str, ...]
     reference: Histogram | None
     golden: GoldenRows
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether several threads may predict at once, and gain by it.
+
+        Estimators of scikit-learn's own do, but those that take text apart in Python; of hooks and
+        of other classes nobody knows.
+        """
+        foreign = {name for name in self.modules if name.partition(".")[0] not in _THREAD_SAFE}
+        slow = {name for name in self.modules if name.startswith(_PURE_PYTHON)}
+        return not (foreign or slow or self.preprocess or self.postprocess)
 
 
 def sidecar_path(model_path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,11 @@ class Tally:
     first: Reject | None = None
     rejects: list[Reject] = field(default_factory=list)
     unreadable: str = ""
+
+    def take(self, chunk: Chunk) -> None:
+        """Count the records of a chunk."""
+        self.records += chunk.records.num_rows + len(chunk.rejects)
+        self.reject(*chunk.rejects)
 
     def reject(self, *rejects: Reject) -> None:
         """Keep rejects until they are written; they are counted for good."""
@@ -88,7 +94,7 @@ def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
     return InputResult(path=planned.path, outcome="changed", reason=error.message)
 
 
-def note_failure(pieces: list[Piece], position: int, reason: str) -> None:
+def note_failure(pieces: Iterable[Piece], position: int, reason: str) -> None:
     """Make a reject of the record at a position of these pieces together."""
     for piece in pieces:
         rows = piece.chunk.records.num_rows

@@ -169,7 +169,7 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
             rejects += [_failure(chunks, *failure) for failure in scored.failures]
             if scored.predictions is not None:
                 carried = [*model.recipe.key, *model.recipe.passthrough]
-                taken = records.take(scored.positions)
+                taken = records if scored.positions is None else records.take(scored.positions)
                 predictions = side_by_side(taken, carried, scored.predictions)
     except Unreadable as error:
         raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from batch import layout
 from batch.columns import InputColumn
+from batch.engine import Parallelism
 from batch.errors import DoesNotFit
 from batch.job import Job
+from batch.lanes import Lanes
 from batch.pending import read_receipt
 from batch.recipe import Recipe
 from batch.sidecar import Sidecar
@@ -30,18 +32,19 @@ if TYPE_CHECKING:
 class Assignment:
     """One run as a worker process gets it: small, and picklable.
 
-    `code_folder` holds the hooks of the model. `tell` hears of every chunk, where the run has no other process. `ahead` is the folder that
-    inputs from afar come to.
+    `code_folder` holds the hooks of the model. `tell` hears of every chunk and `lanes` are those of
+    the run, where it has no other process. `ahead` is the folder that inputs from afar come to.
     """
 
     job: Job
     recipe: Recipe
     sidecar: Sidecar | None
     run_id: str
-    workers: int
+    parallelism: Parallelism
     code_folder: Path
     open_output: Callable[[Job], Store] = open_output
     tell: Callable[[int], None] | None = None
+    lanes: Lanes | None = None
     ahead: Path | None = None
     attempt: str = field(default_factory=layout.new_commit_id)
 
@@ -50,6 +53,8 @@ class Assignment:
         from batch.predicting import predict_slice
 
         tools = tools_of(self)
+        if self.lanes:
+            tools = dataclasses.replace(tools, lanes=self.lanes)
         if self.ahead:
             tools = dataclasses.replace(tools, inputs=Brought(tools.inputs, self.ahead))
         try:
@@ -74,6 +79,7 @@ def tools_of(assignment: Assignment) -> Tools:
 
 
 def _make_tools(assignment: Assignment) -> Tools:
+    from batch.batching import Batching
     from batch.decoding import open_decoder
     from batch.model.published import load_model
     from batch.predicting import Tools
@@ -89,7 +95,7 @@ def _make_tools(assignment: Assignment) -> Tools:
         code_folder=assignment.code_folder,
         allow_version_mismatch=job.settings.model.allow_version_mismatch,
     )
-    if assignment.workers > 1:
+    if assignment.parallelism != Parallelism(1, 1):
         scorer.use_one_thread()
     settings = job.settings.input
     return Tools(
@@ -102,10 +108,13 @@ def _make_tools(assignment: Assignment) -> Tools:
             text=recipe.text,
             chunk_rows=job.settings.run.chunk_rows,
         ),
-        score=scorer.score,
-        model_columns=tuple(column.name for column in scorer.columns),
+        batching=Batching(
+            scorer.score,
+            tuple(column.name for column in scorer.columns),
+            (*recipe.key, *recipe.passthrough),
+            chunk_rows=job.settings.run.chunk_rows,
+        ),
         settings=settings,
-        chunk_rows=job.settings.run.chunk_rows,
         run_id=assignment.run_id,
         recipe=recipe,
         reference=scorer.reference,

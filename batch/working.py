@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +11,9 @@ from pathlib import Path
 
 from batch import layout
 from batch.dispatching import inputs_of, predict_slices, without
-from batch.engine import count_workers
+from batch.engine import Parallelism, choose_parallelism
 from batch.job import Job
+from batch.lanes import Lanes
 from batch.ledger import Ledger
 from batch.manifest import encode
 from batch.pending import Adoption, adopt, read_pending, require_plan, require_reconciled
@@ -73,11 +76,18 @@ def _predict_left(
 ) -> list[Receipt]:
     apart, left, receipts = task.suspects | task.left_behind, work.left, list[Receipt]()
     shown = _Shown(progress, slices=len(work.slices), done=len(work.receipts))
-    workers = count_workers(task.job.settings.run.workers, left)
-    with Ahead(open_store(task.job.pattern.base)) as ahead:
+    parallelism = choose_parallelism(
+        task.job.settings.run, left, is_thread_safe=_is_thread_safe(task)
+    )
+    with (
+        Ahead(open_store(task.job.pattern.base)) as ahead,
+        Lanes(parallelism.threads if parallelism.workers == 1 else 1) as lanes,
+    ):
         # The first inputs come while the model is loaded.
         ahead.begin(inputs_of(without(left, apart)))
-        assignment = _ready(store, task, trace, workers=workers, tell=shown.add_records)
+        assignment = _ready(store, task, trace, parallelism)
+        if parallelism.workers == 1:
+            assignment = dataclasses.replace(assignment, tell=shown.add_records, lanes=lanes)
         if work.plan is None:
             _write_plan(store, task, trace, work, now=now)
             _require_model(store, task)
@@ -131,18 +141,25 @@ def _write_plan(store: Store, task: Task, trace: Trace, work: Adoption, *, now: 
     require_plan(store, work.run_id, work.receipts)
 
 
+def _is_thread_safe(task: Task) -> bool:
+    hooks = task.recipe.preprocess or task.recipe.postprocess
+    return task.sidecar is not None and task.sidecar.is_thread_safe and not hooks
+
+
 class _Shown:
     """Counts for a person who watches: by chunk in this process, else by slice."""
 
     def __init__(self, progress: Progress, *, slices: int, done: int) -> None:
         self._progress, self._slices = progress, slices
         self._done, self._records, self._by_chunk = done, 0, False
+        self._lock = threading.Lock()
         progress(done, slices, 0)
 
     def add_records(self, records: int) -> None:
-        self._by_chunk = True
-        self._records += records
-        self._progress(self._done, self._slices, self._records)
+        with self._lock:
+            self._by_chunk = True
+            self._records += records
+            self._progress(self._done, self._slices, self._records)
 
     def add_slice(self, receipt: Receipt) -> None:
         self._done += 1
@@ -151,9 +168,7 @@ class _Shown:
         self._progress(self._done, self._slices, self._records)
 
 
-def _ready(
-    store: Store, task: Task, trace: Trace, *, workers: int, tell: Callable[[int], None]
-) -> Assignment:
+def _ready(store: Store, task: Task, trace: Trace, parallelism: Parallelism) -> Assignment:
     """Publish the model, and load it here: what does not fit stops before the first record."""
     from batch.model.published import publish_model
 
@@ -165,10 +180,9 @@ def _ready(
             task.recipe,
             task.sidecar,
             trace.run_id,
-            workers,
+            parallelism,
             task.code_folder,
             task.open_output,
-            tell if workers == 1 else None,
         )
         try:
             tools_of(assignment)

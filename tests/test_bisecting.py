@@ -40,7 +40,8 @@ def records(count: int) -> pa.RecordBatch:
 def pairs(scored: Scored) -> dict[int, int]:
     """Position → prediction."""
     predictions = scored.predictions["y"].to_pylist() if scored.predictions is not None else []
-    return dict(zip(scored.positions.to_pylist(), predictions, strict=True))
+    positions = scored.positions or pa.array(range(len(predictions)))
+    return dict(zip(positions.to_pylist(), predictions, strict=True))
 
 
 def test_a_model_that_does_not_raise_is_asked_once() -> None:

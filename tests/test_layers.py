@@ -24,7 +24,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"client"},
     ],
     "stages": [
-        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "bisecting", "tally", "rows", "counting"}, {"engine"},
+        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "batching", "bisecting", "tally", "rows", "counting"}, {"engine"},
         {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
          "digest", "wording", "duration", "section", "limits",
          "arrays", "latest", "causes"},
     ],
-    "ground": [{"errors", "logs"}],
+    "ground": [{"errors", "logs", "lanes"}],
 }  # fmt: skip
 #: Where a library may be imported; everything else goes through these modules.
 HOMES = {

@@ -23,13 +23,16 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from batch.chunk import Chunk, Unreadable
+from batch.batching import Batching
+from batch.bisecting import Score
+from batch.chunk import Unreadable, Untyped
 from batch.columns import InputColumn
 from batch.decoding import open_decoder
 from batch.digest import digest_file
 from batch.errors import DoesNotFit
 from batch.histogram import reference_histogram
 from batch.job import InputSection
+from batch.lanes import Lanes
 from batch.manifest import decode
 from batch.model.frames import describe_columns, to_batch
 from batch.model.scoring import Scorer
@@ -90,15 +93,20 @@ class Bench:
             inputs=self.inputs,
             output=self.output,
             decode=open_decoder(kind, columns, key=KEY, text=TEXT, chunk_rows=chunk_rows),
-            score=self.score,
-            model_columns=("carrier", "x"),
+            batching=Batching(
+                self.score, ("carrier", "x"), (*KEY, *CARRIED), chunk_rows=chunk_rows
+            ),
             settings=InputSection(**settings),
-            chunk_rows=chunk_rows,
             run_id="run",
             recipe=recipe,
             reference=scorer().reference,
             tell=self.told.append,
         )
+
+    def scoring(self, score: Score) -> Tools:
+        """The tools, with another model."""
+        batching = dataclasses.replace(self.tools.batching, score=score)
+        return dataclasses.replace(self.tools, batching=batching)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Ask the model, and remember for how many rows."""
@@ -484,12 +492,14 @@ def test_files_of_other_types_are_predicted_with_their_own(tmp_path: Path) -> No
     ),
     chunk_rows=st.sampled_from([1, 2, 5, 100]),
     allowed=st.sampled_from([0, 12, "50%", "100%"]),
+    threads=st.sampled_from([1, 3]),
 )  # fmt: skip
 @settings(max_examples=20, deadline=None)
 def test_every_record_is_a_row_or_a_reject_or_its_input_is_left_out(
-    tmp_path_factory: pytest.TempPathFactory, inputs: list[list[str]], chunk_rows: int, allowed: Any
-) -> None:
-    """Whatever the inputs hold; the verdict is the same alone and together."""
+    tmp_path_factory: pytest.TempPathFactory, inputs: list[list[str]], chunk_rows: int, allowed: Any,
+    threads: int,
+) -> None:  # fmt: skip
+    """Whatever the inputs hold; the verdict is the same alone and together, by one thread or more."""
     lines = {"good": "k,AA,1,", "model": "k,ZZ,1,", "type": "k,AA,x,", "fields": "k", "null": ",AA,1,",
              "blank": ""}  # fmt: skip
     names = [f"{index}.csv" for index in range(len(inputs))]
@@ -501,7 +511,9 @@ def test_every_record_is_a_row_or_a_reject_or_its_input_is_left_out(
             bench = Bench(folder / str(number), chunk_rows=chunk_rows, max_rejected=allowed)
             for name, kinds in zip(names, inputs, strict=True):
                 bench.write(name, [lines[kind] for kind in kinds])
-            receipt = bench.predict(*group, number=number)
+            with Lanes(threads) as lanes:
+                bench.tools = dataclasses.replace(bench.tools, lanes=lanes)
+                receipt = bench.predict(*group, number=number)
             found |= {result.path: (result.outcome, result.predicted, result.rejected)
                       for result in receipt.results}  # fmt: skip
         verdicts.append(found)
@@ -544,7 +556,7 @@ def grow(path: Path) -> None:
 def changing(bench: Bench, change: Callable[[Path], object], *, unreadable: bool = False) -> Tools:
     """The tools of a process to which inputs change while it reads them."""
 
-    def read(path: str) -> Iterator[Chunk]:
+    def read(path: str) -> Iterator[Untyped]:
         chunks = list(bench.tools.decode(path))
         yield from chunks[:1]
         if path.endswith("a.csv"):
@@ -607,9 +619,7 @@ def test_slices_have_files_of_their_own(bench: Bench) -> None:
 def test_a_prediction_named_like_a_carried_column_is_refused(bench: Bench, name: str) -> None:
     """One of the two would be lost; nothing is left behind."""
     bench.write("a.csv", good(3))
-    tools = dataclasses.replace(
-        bench.tools, score=lambda batch: pa.record_batch({name: [1] * batch.num_rows})
-    )
+    tools = bench.scoring(lambda batch: pa.record_batch({name: [1] * batch.num_rows}))
     with pytest.raises(
         DoesNotFit, match=f"{name}: a prediction and a carried column have one name"
     ):
@@ -628,7 +638,7 @@ def test_a_model_that_breaks_the_rules_stops_the_slice(tmp_path: Path) -> None:
         return bench.score(batch)
 
     with pytest.raises(DoesNotFit, match="lost a row"):
-        predict_slice(bench.slice("a.csv"), dataclasses.replace(bench.tools, score=score))
+        predict_slice(bench.slice("a.csv"), bench.scoring(score))
     assert bench.stored() == []
 
 
@@ -637,9 +647,8 @@ def test_predictions_that_change_their_type_stop_the_slice(tmp_path: Path) -> No
     bench = Bench(tmp_path, chunk_rows=2)
     bench.write("a.csv", good(4))
     answers: Iterator[Any] = iter([[1, 2], ["a", "b"]])
-    tools = dataclasses.replace(
-        bench.tools,
-        score=lambda batch: pa.record_batch({"prediction": next(answers)[: len(batch)]}),
+    tools = bench.scoring(
+        lambda batch: pa.record_batch({"prediction": next(answers)[: len(batch)]})
     )
     with pytest.raises(DoesNotFit, match=r"prediction string.* after .*prediction int64"):
         predict_slice(bench.slice("a.csv"), tools)
@@ -650,13 +659,10 @@ def test_predictions_that_are_text_have_no_histogram(bench: Bench) -> None:
     """And those that are no number are not counted."""
     bench.write("a.csv", good(3))
     bench.write("b.csv", good(3))
-    words = dataclasses.replace(
-        bench.tools, score=lambda batch: pa.record_batch({"prediction": ["a"] * len(batch)})
-    )
+    words = bench.scoring(lambda batch: pa.record_batch({"prediction": ["a"] * len(batch)}))
     assert predict_slice(bench.slice("a.csv"), words).histogram is None
-    odd = dataclasses.replace(
-        bench.tools,
-        score=lambda batch: pa.record_batch({"prediction": [math.nan, 1.0, None][: len(batch)]}),
+    odd = bench.scoring(
+        lambda batch: pa.record_batch({"prediction": [math.nan, 1.0, None][: len(batch)]})
     )
     histogram = predict_slice(bench.slice("b.csv", number=1), odd).histogram
     assert histogram is not None

@@ -51,7 +51,7 @@ def open_decoder(
 def _decode(decode: Decoder, name: str, path: str) -> Iterator[Untyped]:
     with _readable_as(name):
         for untyped in decode(path):
-            yield functools.partial(_type, untyped, name)
+            yield Untyped(untyped.rows, functools.partial(_type, untyped, name))
 
 
 def _type(untyped: Untyped, name: str) -> Chunk:

@@ -99,9 +99,8 @@ class _CsvReader:
             if self.broken:
                 nothing = pa.array([], pa.string())
                 batch = pa.record_batch([nothing] * len(self.names), self.names)
-                yield functools.partial(
-                    self._chunk, batch, pa.array([], pa.int64()), dict(self.broken)
-                )
+                rows, broken = pa.array([], pa.int64()), dict(self.broken)
+                yield Untyped(len(broken), functools.partial(self._chunk, batch, rows, broken))
         if source.quotes % 2 or self.has_long_fields:
             _require_closed_quotes(path, self.text)
 
@@ -144,7 +143,8 @@ class _CsvReader:
             earlier = [number for number in self.broken if number < row]
             broken = {number: self.broken.pop(number) for number in earlier}
             piece = batch.slice(start, self.chunk_rows)
-            yield functools.partial(self._chunk, piece, rows.slice(start, self.chunk_rows), broken)
+            numbers = rows.slice(start, self.chunk_rows)
+            yield Untyped(piece.num_rows, functools.partial(self._chunk, piece, numbers, broken))
 
     def _chunk(self, batch: pa.RecordBatch, rows: pa.Array, broken: dict[int, Reject]) -> Chunk:
         return assemble(

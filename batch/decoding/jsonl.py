@@ -27,7 +27,7 @@ def decode_jsonl(
     decoder = msgspec.json.Decoder(_record_type(columns))
     row = 0
     for lines in _blocks(path, chunk_rows):
-        yield functools.partial(_chunk, lines, row, columns, decoder)
+        yield Untyped(len(lines), functools.partial(_chunk, lines, row, columns, decoder))
         row += len(lines)
 
 

@@ -15,17 +15,22 @@ from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, Untype
 from batch.columns import InputColumn, type_of_arrow
 from batch.decoding.streams import require_columns
 
+#: Of each column at a time: without it, Arrow holds a whole row group as it lies in the file.
+_BUFFER_BYTES = 256 << 10
+
 
 def decode_parquet(
     path: str, *, columns: Sequence[InputColumn], chunk_rows: int
 ) -> Iterator[Untyped]:
     """The records of a Parquet file, the wanted columns only."""
-    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+    with pq.ParquetFile(
+        path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
+    ) as file:
         names = [column.name for column in columns]
         require_columns(file.schema_arrow.names, columns)
         row = 0
         for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
-            yield functools.partial(_chunk, batch, row, columns)
+            yield Untyped(batch.num_rows, functools.partial(_chunk, batch, row, columns))
             row += batch.num_rows
 
 

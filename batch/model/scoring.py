@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Scorer:
     reference: Histogram | None = None
 
     def use_one_thread(self) -> None:
-        """For worker processes: as many of them as cores leave no cores for threads."""
+        """For as many processes or lanes as cores, which leave no cores for threads within."""
         for estimator in _estimators_within(self.estimator):
             if hasattr(estimator, "n_jobs"):
                 estimator.n_jobs = 1
@@ -54,9 +55,7 @@ class Scorer:
     def score_frame(self, frame: pd.DataFrame) -> pa.RecordBatch:
         """`score` for records that are a DataFrame already."""
         rows = len(frame)
-        with warnings.catch_warnings():
-            # What fits was settled by the golden rows; under cron a warning would be a mail.
-            warnings.simplefilter("ignore")
+        with _SILENCE:
             if self.preprocess:
                 frame = _kept_rows("preprocess", self.preprocess(frame), rows)
             predictions = self._predict(self._select(frame), rows)
@@ -97,6 +96,36 @@ class Scorer:
                 'a text model reads one column: set features = "NAME"',
             )
         return pd.DataFrame(found)
+
+
+class _Silence:
+    """No warnings while any thread is inside.
+
+    What fits was settled by the golden rows; under cron a warning would be a mail. Python's own
+    `catch_warnings` is for one thread: what another one set meanwhile, it would set again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(None, None, None)
+
+
+_SILENCE = _Silence()
 
 
 def _estimators_within(estimator: Any) -> Iterator[Any]:
