@@ -181,7 +181,8 @@ class _ModuleRecorder(pickle.Pickler):
 
 class _Nowhere(io.RawIOBase):
     def write(self, data: Any) -> int:
-        return len(data)
+        # Large arrays come as buffers, which have no length of their own.
+        return memoryview(data).nbytes
 
 
 def _modules_of(model: Any) -> tuple[str, ...]:
