@@ -66,18 +66,16 @@ class Material:
 
         def publish(folder: Path) -> None:
             folder.mkdir()
-            job = write_job(folder, data=(output.data, data), model=model)
-            commands = [
-                ["run", str(job)],
-                *[["backfill", "--yes", str(job)]] * (output.versions - 1),
-            ]
-            for command in commands:
+            job = str(write_job(folder, data=(output.data, data), model=model))
+            again = ["backfill", "--yes", "--input", "*", job]
+            for command in [["run", job], *[again] * (output.versions - 1)]:
                 subprocess.run(
                     [sys.executable, "-m", "batch", *command], check=True, cwd=ROOT,
                     env=environment(folder),
                 )  # fmt: skip
-            # The paths of a job file are its own: it is written anew for where the folder will be.
-            write_job(folder, data=(output.data, data), model=model, home=self.folder / output.name)
+            # It names its own folder, which is about to be moved.
+            home = self.folder / output.name
+            write_job(folder, data=(output.data, data), model=model, home=home)
 
         return self._made(output.name, publish)
 

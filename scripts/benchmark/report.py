@@ -119,7 +119,7 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "processor": names[0] if names else platform.machine(),
         "memory_gigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": platform.system(),
         "python": platform.python_version(),
         **{name: version(name) for name in libraries},
     }
