@@ -24,6 +24,11 @@ PAGE = ROOT / "docs" / "benchmark.md"
 @click.option("--repeats", type=int, help="Rounds; the median counts. By default 5, on S3 3.")
 @click.option("--only", metavar="TEXT", multiple=True, help="Scenarios with this in their name.")
 @click.option("--all", "everything", is_flag=True, help="Also scenarios that take long.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="As many rows for slow models and JSON lines too; by default a quarter.",
+)
 @click.option("--list", "listing", is_flag=True, help="Name the scenarios and their targets.")
 @click.option("--scratch", default="build/bench", type=click.Path(path_type=Path), help="A folder for data, models and answers.")  # fmt: skip
 @click.option("--json", "figures", type=click.Path(path_type=Path), help="Where figures go; by default SCRATCH/figures.json.")  # fmt: skip
@@ -33,7 +38,7 @@ PAGE = ROOT / "docs" / "benchmark.md"
 @click.option("--s3", "on_s3", is_flag=True, help="A run on S3, and nothing else.")
 @click.option("--megabytes", default=50, show_default=True, help="Of the network with --s3, per second.")  # fmt: skip
 def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as options.
-    rows: int, files: int, repeats: int | None, only: tuple[str, ...], everything: bool,
+    rows: int, files: int, repeats: int | None, only: tuple[str, ...], everything: bool, full: bool,
     listing: bool, scratch: Path, figures: Path | None, page: bool, on_s3: bool, megabytes: int,
 ) -> None:  # fmt: skip
     """Measure whole processes in turn, and print medians, ratios and targets."""
@@ -44,7 +49,11 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
     if on_s3:
         measure_s3(rows=rows, files=files, repeats=repeats or 3, bytes_per_second=megabytes * 1e6)
         return
-    chosen = [one for one in scenarios(Size(rows, files)) if everything or _is_chosen(one, only)]
+    chosen = [
+        one
+        for one in scenarios(Size(rows, files, 1 if full else 4))
+        if everything or _is_chosen(one, only)
+    ]
     if listing:
         _list(chosen)
         return

@@ -14,12 +14,17 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, Self
 
 _SAMPLE_SECONDS = 0.05
+#: Which processes there are is looked up less often: it takes a look at every one of the system.
+_SAMPLES_OF_ONE_TREE = 4
+_SAMPLES_OF_ONE_PSS = 10
 #: How long what a command leaves behind may take to end by itself.
 _PATIENCE_SECONDS = 5.0
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_CHILD_SUBREAPER = 36
 
 #: `wall_seconds`, `cpu_seconds`, `peak_bytes`, and whatever a command reports of itself.
@@ -58,10 +63,14 @@ def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment,
             cwd=folder, start_new_session=True,
         )  # fmt: skip
-        with _PeakMemory(os.getpid()) as peak:
-            code = process.wait()
-            wall = time.perf_counter() - start
-        _end_the_rest()
+        try:
+            with _PeakMemory(os.getpid()) as peak:
+                code = process.wait()
+                wall = time.perf_counter() - start
+            _end_the_rest(_PATIENCE_SECONDS)
+        except BaseException:  # Whoever interrupts this wants its command to end as well.
+            _end_the_rest(0)
+            raise
         said, complained = (_read(file) for file in (output, errors))
     if code != 0:
         raise CommandFailed(code, complained)
@@ -79,7 +88,7 @@ class _PeakMemory:
 
     The sum of their resident sets is cheap to ask for and counts shared pages several times. The
     proportional set size (PSS) counts each page once, but walks all page tables: it is asked for
-    whenever the sum has grown beyond its highest.
+    whenever the sum has grown beyond its highest, and twice a second.
     """
 
     def __init__(self, root: int) -> None:
@@ -97,22 +106,24 @@ class _PeakMemory:
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._stop.wait(_SAMPLE_SECONDS):
-            tree = _descendants(self._root)
+        tree: list[int] = []
+        for number in count():
+            if self._stop.wait(_SAMPLE_SECONDS):
+                return
+            if number % _SAMPLES_OF_ONE_TREE == 0:
+                tree = _descendants(self._root)
             resident = sum(map(_resident_bytes, tree))
-            if resident > self._highest * 1.01:
-                self._highest = resident
+            if resident > self._highest * 1.01 or number % _SAMPLES_OF_ONE_PSS == 0:
+                self._highest = max(self._highest, resident)
                 self.bytes = max(self.bytes, sum(map(_proportional_bytes, tree)))
 
 
 def _descendants(root: int) -> list[int]:
     """Every process below `root`, by their parents as they are now."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - twenty times a second, beside what is measured
-        if name.isdigit():
-            with suppress(OSError, ValueError):
-                text = Path("/proc", name, "stat").read_text()
-                children.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(name))
+    for name in os.listdir("/proc"):  # noqa: PTH208 - quick, beside what is measured
+        if name.isdigit() and (text := _read_quickly(f"/proc/{name}/stat")):
+            children.setdefault(int(text.rpartition(b")")[2].split()[1]), []).append(int(name))
     found, waiting = [], [root]
     while waiting:
         below = children.get(waiting.pop(), [])
@@ -122,24 +133,29 @@ def _descendants(root: int) -> list[int]:
 
 
 def _resident_bytes(process: int) -> int:
-    with suppress(OSError):
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf(
-            "SC_PAGE_SIZE"
-        )
-    return 0
+    text = _read_quickly(f"/proc/{process}/statm")
+    return int(text.split()[1]) * _PAGE_BYTES if text else 0
 
 
 def _proportional_bytes(process: int) -> int:
-    with suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+    for line in _read_quickly(f"/proc/{process}/smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
     return 0
 
 
-def _end_the_rest() -> None:
+def _read_quickly(path: str) -> bytes:
+    """What `/proc` says now, nothing of a process that is gone."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _end_the_rest(patience_seconds: float) -> None:
     """Wait for what the command left behind, so that it is counted; then end it."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     while left := _descendants(os.getpid()):
         with suppress(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
@@ -147,7 +163,7 @@ def _end_the_rest() -> None:
             for process in left:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-        time.sleep(0.01)
+        time.sleep(_SAMPLE_SECONDS)
 
 
 def _children_seconds() -> float:

@@ -74,7 +74,7 @@ if __name__ == "__main__":
     model_path, folder = map(Path, sys.argv[1:3])
     own, alone = joblib.load(model_path), single(joblib.load(model_path))
     rows = chunks(folder, list(own.feature_names_in_))
-    few = rows[: 2 * (os.cpu_count() or 1)]
+    few = rows[: os.cpu_count()]
     seconds(one_by_one, own, rows[:1])
     faster = seconds(in_threads, alone, few) < seconds(one_by_one, own, few)
     way, model = (in_threads, alone) if faster else (one_by_one, own)
