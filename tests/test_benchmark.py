@@ -78,6 +78,14 @@ def test_every_format_holds_the_same_rows(kind: Format, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
 
 
+def test_files_of_a_single_row_are_whole_files(tmp_path: Path) -> None:
+    """A header and a record each, with the keys in the order of the names."""
+    paths = write_data(Data("csv", 12, 12), tmp_path / "in")
+    frames = [pd.read_csv(path) for path in paths]
+    assert [frame["key"].tolist() for frame in frames] == [[number] for number in range(12)]
+    assert all(len(frame.columns) == 21 for frame in frames)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
 def test_people_and_floors_write_the_same_shape(kind: Format, tmp_path: Path) -> None:
     """Key, prediction and both probabilities of every row."""

@@ -86,7 +86,7 @@ def text_lines(result: Result) -> Iterator[str]:
         yield f"  {name:26}" + "".join(
             f"{_spread(samples, measure, scale):>24}" for measure, (scale, _) in _MEASURES.items()
         )
-        for measure in samples[0].keys() - _MEASURES.keys():
+        for measure in (name for name in samples[0] if name not in _MEASURES):
             yield f"    {measure.replace('_', ' '):40} {_spread(samples, measure, 1)}"
     for name, reason in result.missing.items():
         yield f"  {name:26} {reason}"

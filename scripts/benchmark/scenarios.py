@@ -231,8 +231,8 @@ def of_client(size: Size) -> Scenario:
     """What an application waits for."""
     keys = {"int64 keys": False, "string keys": True}
     limits = {
-        "get_us": 3.0, "get_many_ms": 5.0, "load_without_index_by_pyarrow": 2.0, "poll_ms": 1.0,
-        "slow_of_10000_in_reload": 1.0,
+        "get_microseconds": 3.0, "get_10000_milliseconds": 5.0, "load_without_index_by_pyarrow": 2.0, "poll_milliseconds": 1.0,
+        "slow_calls_of_10000_in_reload": 1.0,
     }  # fmt: skip
     return Scenario(
         name="client",
