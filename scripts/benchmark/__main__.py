@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,12 +23,17 @@ PAGE = ROOT / "docs" / "benchmark.md"
 @click.option("--rows", default=4_000_000, show_default=True, help="Rows of 20 features and a key.")
 @click.option("--files", default=16, show_default=True, help="Files that hold them.")
 @click.option("--repeats", type=int, help="Rounds; the median counts. By default 5, on S3 3.")
-@click.option("--only", metavar="TEXT", multiple=True, help="Scenarios with this in their name.")
+@click.option(
+    "--only",
+    metavar="TEXT",
+    multiple=True,
+    help="The scenario of this name, or those with it in theirs.",
+)
 @click.option("--all", "everything", is_flag=True, help="Also scenarios that take long.")
 @click.option(
     "--full",
     is_flag=True,
-    help="As many rows for slow models and JSON lines too; by default a quarter.",
+    help="As many rows for slow models and text too; by default a quarter.",
 )
 @click.option("--list", "listing", is_flag=True, help="Name the scenarios and their targets.")
 @click.option("--scratch", default="build/bench", type=click.Path(path_type=Path), help="A folder for data, models and answers.")  # fmt: skip
@@ -49,11 +55,8 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
     if on_s3:
         measure_s3(rows=rows, files=files, repeats=repeats or 3, bytes_per_second=megabytes * 1e6)
         return
-    chosen = [
-        one
-        for one in scenarios(Size(rows, files, 1 if full else 4))
-        if everything or _is_chosen(one, only)
-    ]
+    found = scenarios(Size(rows, files, 1 if full else 4))
+    chosen = [one for one in found if everything or one.name in _names(found, only)]
     if listing:
         _list(chosen)
         return
@@ -65,11 +68,20 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
         save([result], figures)
 
 
-def _is_chosen(scenario: Scenario, only: tuple[str, ...]) -> bool:
-    return any(text in scenario.name for text in only) if only else scenario.standard
+def _names(found: Sequence[Scenario], only: tuple[str, ...]) -> set[str]:
+    """Those that are asked for: by their whole names, else by what is in them."""
+    if not only:
+        return {scenario.name for scenario in found if scenario.standard}
+    names = {scenario.name for scenario in found}
+    return {
+        name
+        for text in only
+        for name in names
+        if name == text or (text in name and text not in names)
+    }
 
 
-def _list(chosen: list[Scenario]) -> None:
+def _list(chosen: Sequence[Scenario]) -> None:
     for scenario in chosen:
         click.echo(f"{scenario.name:18} {scenario.title}{'' if scenario.standard else ' (--all)'}")
         for target in scenario.targets:

@@ -81,14 +81,18 @@ class Material:
 
     def work(self, name: str) -> Path:
         """A fresh folder for one command."""
-        folder = self.folder / "work" / name
+        folder = self.place(name)
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "out").mkdir(parents=True)
         return folder
 
+    def place(self, name: str) -> Path:
+        """Where that folder is; nobody else's who measures with the same scratch folder."""
+        return self.folder / f"work-{os.getpid()}" / name
+
     def clean(self) -> None:
         """What commands wrote is no longer needed."""
-        shutil.rmtree(self.folder / "work", ignore_errors=True)
+        shutil.rmtree(self.place(""), ignore_errors=True)
 
     def _made(self, name: str, make: Callable[[Path], object]) -> Path:
         folder = self.folder / name

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, Self
@@ -31,16 +30,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 Sample = dict[str, float]
 
 
-@dataclass(frozen=True)
 class CommandFailed(Exception):
-    """A command that ended with another code than 0."""
+    """A command that ended with another code than 0, and what it said."""
 
-    code: int
-    said: str
+    def __init__(self, code: int, said: str) -> None:
+        super().__init__(f"exit {code}: {said.strip()}")
 
-    def __str__(self) -> str:
-        last = (self.said.strip() or "nothing").splitlines()[-1]
-        return f"exit {self.code}: {last[:200]}"
+    @property
+    def brief(self) -> str:
+        """The last line alone: of a traceback, the error."""
+        return str(self).splitlines()[-1][:200]
 
 
 def adopt_orphans() -> None:

@@ -9,7 +9,7 @@ from statistics import median
 
 from scripts.benchmark.measuring import Sample
 from scripts.benchmark.report import Result
-from scripts.benchmark.scenarios import BYTES, MODEL, OURS, START
+from scripts.benchmark.scenarios import AGAIN, BYTES, MODEL, OURS, START
 
 _WIDTH, _LEFT, _RIGHT = 800, 150, 110
 _ROW, _BAR, _TITLE, _GAP = 21, 13, 26, 20
@@ -27,10 +27,14 @@ class _Bar:
     seconds: Sequence[float]
 
     @property
+    def is_ours(self) -> bool:
+        return self.name in {OURS, AGAIN}
+
+    @property
     def colour(self) -> str:
         if self.name in {BYTES, MODEL, START}:
             return _FLOOR
-        return _OURS if self.name == OURS else _OTHERS
+        return _OURS if self.is_ours else _OTHERS
 
 
 def draw(results: Sequence[Result]) -> str:
@@ -70,7 +74,7 @@ def _scenario(result: Result, samples: dict[str, list[Sample]], top: int) -> Ite
 
 def _bar(bar: _Bar, top: int, scale: float) -> Iterator[str]:
     middle, text, end = median(bar.seconds), top + 10.5, _LEFT + max(bar.seconds) * scale
-    kind = ' class="ours"' if bar.name == OURS else ""
+    kind = ' class="ours"' if bar.is_ours else ""
     yield f'<text x="{_LEFT - 8}" y="{text}" text-anchor="end"{kind}>{escape(bar.name)}</text>'
     width = max(1.0, middle * scale)
     yield f'<rect x="{_LEFT}" y="{top}" width="{width:.1f}" height="{_BAR}" rx="2" fill="{bar.colour}"/>'

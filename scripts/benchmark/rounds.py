@@ -53,12 +53,12 @@ class Bench:
                     samples[contender.name] = self._run(contender)
                 except CommandFailed as error:
                     if not contender.needs:
-                        raise
-                    found.missing[contender.name] = str(error)
+                        raise click.ClickException(f"{contender.name}: {error}") from None
+                    found.missing[contender.name] = error.brief
                     continue
                 click.echo(_progress(number, contender, samples[contender.name]), err=True)
                 if number == 0 and contender.answers:
-                    totals[contender.name] = _total(self.material.folder / "work" / contender.name)
+                    totals[contender.name] = _total(self.material.place(contender.name))
             self.material.clean()
             _compare(contenders, totals)
             found.rounds.append(samples)
@@ -103,7 +103,7 @@ class Bench:
         more = inputs / f"one-more.{contender.data.format}"
         shutil.copy(next(inputs.iterdir()), more)
         try:
-            return self._measured(contender, self.material.folder / "work" / contender.after)
+            return self._measured(contender, self.material.place(contender.after))
         finally:
             more.unlink()
 
