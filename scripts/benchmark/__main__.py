@@ -1,22 +1,91 @@
-"""The benchmarks: `scripts/bench --s3`."""
+"""The benchmark: `scripts/bench`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import click
 
-from scripts.benchmark.s3 import measure
+from scripts.benchmark.material import ROOT, Material
+from scripts.benchmark.measuring import adopt_orphans
+from scripts.benchmark.page import write_page
+from scripts.benchmark.report import judge, save, text_lines
+from scripts.benchmark.rounds import Bench
+from scripts.benchmark.s3 import measure as measure_s3
+from scripts.benchmark.scenario import Scenario
+from scripts.benchmark.scenarios import Size, scenarios
+
+PAGE = ROOT / "docs" / "benchmark.md"
 
 
-@click.command()
-@click.option("--s3", "on_s3", is_flag=True, required=True, help="A run on S3.")
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rows", default=4_000_000, show_default=True, help="Rows of 20 features and a key.")
-@click.option("--files", default=16, show_default=True, help="Parquet files that hold them.")
-@click.option("--repeats", default=3, show_default=True, help="Of each; the median counts.")
-@click.option("--megabytes", default=50, show_default=True, help="Of the network, per second.")
-def main(on_s3: bool, rows: int, files: int, repeats: int, megabytes: int) -> None:
-    """Measure, and print medians and ratios."""
-    assert on_s3
-    measure(rows=rows, files=files, repeats=repeats, bytes_per_second=megabytes * 1e6)
+@click.option("--files", default=16, show_default=True, help="Files that hold them.")
+@click.option("--repeats", type=int, help="Rounds; the median counts. By default 5, on S3 3.")
+@click.option(
+    "--only",
+    metavar="TEXT",
+    multiple=True,
+    help="The scenario of this name, or those with it in theirs.",
+)
+@click.option("--all", "everything", is_flag=True, help="Also scenarios that take long.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="As many rows for slow models and text too; by default a quarter.",
+)
+@click.option("--list", "listing", is_flag=True, help="Name the scenarios and their targets.")
+@click.option("--scratch", default="build/bench", type=click.Path(path_type=Path), help="A folder for data, models and answers.")  # fmt: skip
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="Where figures go; by default SCRATCH/figures.json.")  # fmt: skip
+@click.option(
+    "--page", is_flag=True, help="Measure nothing: put the figures into docs/benchmark.md."
+)
+@click.option("--s3", "on_s3", is_flag=True, help="A run on S3, and nothing else.")
+@click.option("--megabytes", default=50, show_default=True, help="Of the network with --s3, per second.")  # fmt: skip
+def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as options.
+    rows: int, files: int, repeats: int | None, only: tuple[str, ...], everything: bool, full: bool,
+    listing: bool, scratch: Path, figures: Path | None, page: bool, on_s3: bool, megabytes: int,
+) -> None:  # fmt: skip
+    """Measure whole processes in turn, and print medians, ratios and targets."""
+    figures = figures or scratch / "figures.json"
+    if page:
+        write_page(figures, PAGE)
+        return
+    if on_s3:
+        measure_s3(rows=rows, files=files, repeats=repeats or 3, bytes_per_second=megabytes * 1e6)
+        return
+    found = scenarios(Size(rows, files, 1 if full else 4))
+    chosen = [one for one in found if everything or one.name in _names(found, only)]
+    if listing:
+        _list(chosen)
+        return
+    adopt_orphans()
+    bench = Bench(Material(scratch.resolve()))
+    for scenario in chosen:
+        result = judge(scenario, bench.measure(scenario, repeats=repeats or 5))
+        click.echo("\n".join(text_lines(result)) + "\n")
+        save([result], figures)
+
+
+def _names(found: Sequence[Scenario], only: tuple[str, ...]) -> set[str]:
+    """Those that are asked for: by their whole names, else by what is in them."""
+    if not only:
+        return {scenario.name for scenario in found if scenario.standard}
+    names = {scenario.name for scenario in found}
+    return {
+        name
+        for text in only
+        for name in names
+        if name == text or (text in name and text not in names)
+    }
+
+
+def _list(chosen: Sequence[Scenario]) -> None:
+    for scenario in chosen:
+        click.echo(f"{scenario.name:18} {scenario.title}{'' if scenario.standard else ' (--all)'}")
+        for target in scenario.targets:
+            click.echo(f"  {target.title:72} at most {target.limit:.2f}{target.unit}")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import click
 
-from scripts.benchmark.data import save_linear, write_parquet
-from tests import servers
-from tests.proxy import Proxy
+from scripts.benchmark.data import Data, write_data
 
 _DOWNLOAD = """
 import sys
@@ -41,10 +39,14 @@ path = "{output}"
 
 def measure(*, rows: int, files: int, repeats: int, bytes_per_second: float) -> None:
     """Print the medians of `repeats` interleaved rounds, and the ratio that counts."""
+    from scripts.benchmark.models import save
+    from tests import servers
+    from tests.proxy import Proxy
+
     with tempfile.TemporaryDirectory(prefix="batch-predict-bench-") as scratch:
         folder = Path(scratch)
-        save_linear(folder / "model.joblib")
-        paths = write_parquet(folder / "in", rows=rows, files=files)
+        save("linear", folder / "model.joblib")
+        paths = write_data(Data("parquet", rows, files), folder / "in")
         megabytes = sum(path.stat().st_size for path in paths) / 1e6
         click.echo(f"{rows:,} rows in {files} Parquet files, {megabytes:,.0f} MB")
         with (

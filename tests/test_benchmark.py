@@ -1,0 +1,170 @@
+"""The benchmark measures what it says, and its page says what it measures."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from scripts.benchmark.contenders import answering, bytes_floor, checking, model_floor
+from scripts.benchmark.data import Data, Format, write_data
+from scripts.benchmark.page import write_page
+from scripts.benchmark.scenario import Target
+from scripts.benchmark.scenarios import Size, scenarios
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmark.md"
+
+
+class Model:
+    """Predicts whether a feature is positive."""
+
+    feature_names_in_ = ("x00",)
+
+    def get_params(self) -> dict[str, object]:
+        return {"n_jobs": -1, "step__n_jobs": 2, "depth": 3}
+
+    def set_params(self, **changed: object) -> dict[str, object]:
+        return changed
+
+    def predict(self, frame: pd.DataFrame) -> Any:
+        return (frame["x00"] > 0).to_numpy().astype(np.int64)
+
+    def predict_proba(self, frame: pd.DataFrame) -> Any:
+        positive = 1 / (1 + np.exp(-frame["x00"].to_numpy()))
+        return np.column_stack([1 - positive, positive])
+
+
+def test_a_scenario_is_measured_from_outside(tmp_path: Path) -> None:
+    """Whole processes, their figures as JSON, a table, and the page with its plot."""
+    command = [sys.executable, "-m", "scripts.benchmark", "--only", "small", "--rows", "4000",
+               "--repeats", "1", "--scratch", str(tmp_path)]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "batch-predict: wall / pandas loop" in done.stdout
+    (found,) = json.loads((tmp_path / "figures.json").read_text())["scenarios"]
+    (samples,) = found["rounds"]
+    assert samples.keys() == {"batch-predict", "one more file", "pandas loop", "start-up"}
+    for sample in samples.values():
+        assert sample["wall_seconds"] > 0.1
+        assert sample["cpu_seconds"] > 0.1
+        assert sample["peak_bytes"] > 10e6
+    page = Path(shutil.copy(PAGE, tmp_path))
+    write_page(tmp_path / "figures.json", page)
+    assert "| one more file | " in page.read_text()
+    assert "10 Parquet files" in (tmp_path / "benchmark.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_every_format_holds_the_same_rows(kind: Format, tmp_path: Path) -> None:
+    """However a contender reads them, they are the same; blocks and files make no difference."""
+    write_data(Data("parquet", 90, 3, row_groups=2, string_keys=True), tmp_path / "a")
+    write_data(Data(kind, 90, 3, row_groups=2, string_keys=True), tmp_path / "b")
+    one, other = (
+        pd.concat(
+            frame for path in sorted(folder.iterdir()) for frame in answering.read_frames(path)
+        )
+        for folder in (tmp_path / "a", tmp_path / "b")
+    )
+    assert one["key"].is_unique
+    pd.testing.assert_frame_equal(one.reset_index(drop=True), other.reset_index(drop=True))
+
+
+def test_files_of_a_single_row_are_whole_files(tmp_path: Path) -> None:
+    """A header and a record each, with the keys in the order of the names."""
+    paths = write_data(Data("csv", 12, 12), tmp_path / "in")
+    frames = [pd.read_csv(path) for path in paths]
+    assert [frame["key"].tolist() for frame in frames] == [[number] for number in range(12)]
+    assert all(len(frame.columns) == 21 for frame in frames)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_people_and_floors_write_the_same_shape(kind: Format, tmp_path: Path) -> None:
+    """Key, prediction and both probabilities of every row."""
+    (path,) = write_data(Data(kind, 50), tmp_path / "in")
+    for name in ("loop", "floor"):
+        (tmp_path / name).mkdir()
+    answering.predict_file(Model(), path, tmp_path / "loop")
+    bytes_floor.copy(tmp_path / "floor", path)
+    schemas = [
+        pq.read_schema(next((tmp_path / name).iterdir())).remove_metadata()
+        for name in ("loop", "floor")
+    ]
+    assert schemas[0] == schemas[1]
+    frame = next(answering.read_frames(path))
+    assert checking.total(tmp_path / "loop") == {
+        "rows": 50,
+        "predictions": (frame["x00"] > 0).sum(),
+        "probabilities": pytest.approx((1 / (1 + np.exp(-frame["x00"]))).sum()),
+    }
+
+
+def test_both_ways_of_the_model_floor_do_all_the_work(tmp_path: Path) -> None:
+    """Chunks in threads and one by one give the same; the model has no threads in threads."""
+    write_data(Data("parquet", 900, 3), tmp_path / "in")
+    rows = model_floor.chunks(tmp_path / "in", ["x00"])
+    assert sum(map(len, rows)) == 900
+    assert len(rows) == 1, "small files are put together"
+    for one, other in zip(
+        model_floor.in_threads(Model(), rows), model_floor.one_by_one(Model(), rows), strict=True
+    ):
+        np.testing.assert_array_equal(one[1], other[1])
+    assert model_floor.single(Model()) == {"n_jobs": 1, "step__n_jobs": 1}
+
+
+def test_a_target_is_judged_round_by_round() -> None:
+    """Ratios within a round, then their median; rounds without one of the contenders do not count."""
+    rounds = [
+        {"us": {"wall_seconds": us}, "loop": {"wall_seconds": 4.0}, "floor": {"wall_seconds": 2.0},
+         "start": {"wall_seconds": 1.0}}
+        for us in (3.0, 5.0, 9.0)
+    ]  # fmt: skip
+    assert Target("us", 1.0, ("loop",)).found(rounds) == 5 / 4
+    assert Target("us", 1.0, ("loop", "floor")).found(rounds) == 5 / 2
+    assert Target("us", 1.0, ("loop", "floor"), slowest=True, less="start").found(rounds) == 1
+    assert Target("us", 1.0, ("loop",), above=True).found(rounds) == 1
+    assert Target("us", 1.0, ("floor",), less="start", to_less="start").found(rounds) == 4
+    assert Target("us", 1.0).found(rounds) == 5
+    assert Target("us", 1.0, ("other",)).found(rounds) is None
+
+
+def test_names_and_targets_are_those_of_contenders() -> None:
+    """No scenario has two of a name, or compares with one that it does not have."""
+    found = scenarios(Size())
+    assert len({scenario.name for scenario in found}) == len(found)
+    for scenario in found:
+        names = [contender.name for contender in scenario.contenders]
+        assert len(set(names)) == len(names)
+        for target in scenario.targets:
+            assert {target.of, *target.to, target.less, target.to_less} <= {*names, ""}
+
+
+def test_the_page_names_every_contender_of_the_main_table() -> None:
+    """Under the names that the tables have."""
+    named = {
+        name
+        for row in re.findall(r"^\| ([^|]+) \|", PAGE.read_text(), re.MULTILINE)
+        for name in row.split(", ")
+    }
+    models = [scenario for scenario in scenarios(Size()) if scenario.name == "linear"]
+    assert {contender.name for scenario in models for contender in scenario.contenders} <= named
+
+
+def test_the_page_judges_by_the_targets_of_the_code() -> None:
+    """Whoever changes a target measures again."""
+    targets = {
+        (scenario.name, target.title, f"{target.limit:.2f}{target.unit}")
+        for scenario in scenarios(Size())
+        for target in scenario.targets
+    }
+    _, _, table = PAGE.read_text().partition("| scenario | compared | at most |")
+    rows = re.findall(r"^\| (\S+) \| (.+?: .+?) \| (.+?) \|", table, re.MULTILINE)
+    assert set(rows) <= targets
