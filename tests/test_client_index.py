@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from batch.client import Predictions
 from batch.client.hashing import MODULUS, SPREAD, TEXT_BITS, text_hashes
 from batch.client.index import key_index
+from batch.latest import earliest_first
 from tests.published import Output, part
 
 if TYPE_CHECKING:
@@ -116,3 +117,19 @@ def test_many_rows_are_the_rows_that_are_got_one_by_one(tmp_path: Path) -> None:
         [type(value) for value in (predictions.get(key) or {}).values()] for key in asked
     ]
     assert predictions.get_many([]) == []
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=8), st.booleans())
+def test_rows_are_ordered_by_moment_input_and_row(
+    rows: list[tuple[int, int, int]], comes_sorted: bool
+) -> None:
+    """Whether they come in that order already or not."""
+    rows = sorted(rows) if comes_sorted else rows
+    moments, inputs, numbers = zip(*rows, strict=True) if rows else ((), (), ())
+    table = pa.table({
+        "_as_of": pa.array(moments, pa.timestamp("us", "UTC")),
+        "_input": pa.array(map(str, inputs), pa.string()).dictionary_encode(),
+        "_row": pa.array(numbers, pa.int64()),
+    })  # fmt: skip
+    wanted = sorted(range(len(rows)), key=rows.__getitem__)
+    assert earliest_first(table).tolist() == wanted
