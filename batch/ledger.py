@@ -86,6 +86,8 @@ class Ledger:
 
         `recipe` may be the beginning of a digest.
         """
+        if all(known.startswith(recipe) for known in self._distinct("recipe")):
+            return []
         records = self._column("records")
         return [
             path
@@ -95,7 +97,7 @@ class Ledger:
 
     def run_ids(self) -> set[str]:
         """The runs that wrote any entry, in force or not."""
-        return set() if self._table is None else set(self._table["run_id"].unique().to_pylist())
+        return self._distinct("run_id")
 
     # A later row of one path overwrites an earlier one: that is the rule of the ledger.
 
@@ -114,6 +116,10 @@ class Ledger:
     @cached_property
     def _recipes(self) -> list[str]:
         return self._column("recipe")
+
+    def _distinct(self, name: str) -> set[str]:
+        """The values of a column, of entries that are in force or not."""
+        return set() if self._table is None else set(self._table[name].unique().to_pylist())
 
     def _column(self, name: str) -> list[str]:
         return [] if self._table is None else list(self._table[name].to_pylist())
