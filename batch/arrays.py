@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import pyarrow as pa
 
@@ -33,13 +35,44 @@ def to_arrow(numbers: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
+def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where each text begins, where the last one ends, and the bytes of all; nothing is copied."""
+    import numpy as np
+    import pyarrow as pa
+
+    _, offsets, data = texts.buffers()
+    kind = pa.int64() if pa.types.is_large_string(texts.type) else pa.int32()
+    if offsets is None:  # Of no text at all.
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    begins = pa.Array.from_buffers(kind, len(texts) + 1, [None, offsets], offset=texts.offset)
+    return to_numpy(begins), np.frombuffer(data or b"", np.uint8)
+
+
+def text_array(texts: Sequence[str], kind: pa.DataType) -> pa.Array:
+    """The texts as an array of this type. Raises UnicodeEncodeError."""
+    import numpy as np
+    import pyarrow as pa
+
+    data = "".join(texts).encode()
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    if lengths.sum() < len(data):  # Some characters are of several bytes.
+        lengths = np.fromiter((len(text.encode()) for text in texts), np.int64, len(texts))
+    begins = np.concatenate(([0], np.cumsum(lengths)))
+    offsets = begins.astype(np.int64 if pa.types.is_large_string(kind) else np.int32)
+    return pa.Array.from_buffers(
+        kind, len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    )
+
+
 def arrow_owned(data: bytes) -> pa.Buffer:
     """A copy that Arrow's threads may let go of at any time.
 
     One that lets go of Python's own bytes while the process ends aborts it (apache/arrow#34314).
     """
+    import numpy as np
     import pyarrow as pa
 
     buffer = pa.allocate_buffer(len(data))
-    memoryview(buffer).cast("B")[:] = data
+    # By NumPy: other threads run meanwhile.
+    np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(data, np.uint8))
     return buffer

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from batch import layout
-from batch.engine import sweep_shared_memory
 from batch.errors import BatchError
 from batch.job import Job
 from batch.lock import (
@@ -149,6 +148,8 @@ def carry_out(begun: Attempt, live: Live, task: Task) -> Outcome:
 def _clear_up_after_the_dead(begun: Attempt) -> None:
     """Whoever held the lock before and died left files and shared memory behind."""
     for process in begun.lock.dead_processes:
+        from batch.engine import sweep_shared_memory  # What it brings, a usual run does without.
+
         sweep_shared_memory(process)
     begun.lock.bury()
     begun.store.sweep()

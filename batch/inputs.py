@@ -48,7 +48,8 @@ def _without_output(job: Job, listing: Listing) -> Listing:
         )
     if own is None:
         return listing
-    kept = tuple(entry for entry in listing.entries if not entry.path.startswith(f"{own}/"))
+    below = f"{own}/"
+    kept = tuple(entry for entry in listing.entries if not entry.path.startswith(below))
     return Listing(kept, listing.now)
 
 

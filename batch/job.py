@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -265,7 +266,7 @@ class Job:
     def name(self) -> str:
         return self.settings.name or self.folder.name
 
-    @property
+    @cached_property
     def pattern(self) -> InputPattern:
         return InputPattern(self._locate(self.settings.input.path))
 

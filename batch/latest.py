@@ -27,7 +27,19 @@ def earliest_first(table: pa.Table) -> np.ndarray:
         rank = to_numpy(pc.rank(inputs.dictionary).cast("int64"))[to_numpy(inputs.indices)]
     else:  # No part at all: there was nothing to encode.
         rank = np.zeros(0, np.int64)
-    return np.lexsort((to_numpy(row), rank, to_numpy(as_of.cast("int64"))))
+    keys = (to_numpy(row), rank, to_numpy(as_of.cast("int64")))
+    return np.arange(len(rank)) if _are_sorted(keys) else np.lexsort(keys)
+
+
+def _are_sorted(keys: Sequence[np.ndarray]) -> bool:
+    """Whether numbers are in the order that `np.lexsort` gives them: the last ones decide first."""
+    import numpy as np
+
+    falls = np.zeros(max(0, len(keys[0]) - 1), np.bool_)
+    for key in keys:
+        before, after = key[:-1], key[1:]
+        falls = (after < before) | ((after == before) & falls)
+    return not falls.any()
 
 
 def key_codes(table: pa.Table, key: Sequence[str]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -54,10 +54,10 @@ class Ledger:
         return cls(pa.concat_tables(tables))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._tokens)
 
     def __contains__(self, path: object) -> bool:
-        return path in self._rows
+        return path in self._tokens
 
     def __iter__(self) -> Iterator[LedgerEntry]:
         return (self._entry(row) for row in self._rows.values())
@@ -68,11 +68,14 @@ class Ledger:
 
     def token(self, path: str) -> str | None:
         """The token under which the input was taken in, None if it was not."""
-        row = self._rows.get(path)
-        return None if row is None else self._tokens[row]
+        return self._tokens.get(path)
 
-    def paths(self) -> Iterable[str]:
-        return self._rows.keys()
+    def tokens(self) -> Mapping[str, str]:
+        """The token under which every input was taken in."""
+        return self._tokens
+
+    def paths(self) -> KeysView[str]:
+        return self._tokens.keys()
 
     def recipes(self) -> dict[str, str]:
         """The recipe of every input."""
@@ -83,6 +86,8 @@ class Ledger:
 
         `recipe` may be the beginning of a digest.
         """
+        if all(known.startswith(recipe) for known in self._distinct("recipe")):
+            return []
         records = self._column("records")
         return [
             path
@@ -92,20 +97,29 @@ class Ledger:
 
     def run_ids(self) -> set[str]:
         """The runs that wrote any entry, in force or not."""
-        return set() if self._table is None else set(self._table["run_id"].unique().to_pylist())
+        return self._distinct("run_id")
+
+    # A later row of one path overwrites an earlier one: that is the rule of the ledger.
+
+    @cached_property
+    def _tokens(self) -> dict[str, str]:
+        return dict(zip(self._paths, self._column("token"), strict=True))
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        # A later row of one path overwrites an earlier one: that is the rule of the ledger.
-        return {path: row for row, path in enumerate(self._column("path"))}
+        return {path: row for row, path in enumerate(self._paths)}
 
     @cached_property
-    def _tokens(self) -> list[str]:
-        return self._column("token")
+    def _paths(self) -> list[str]:
+        return self._column("path")
 
     @cached_property
     def _recipes(self) -> list[str]:
         return self._column("recipe")
+
+    def _distinct(self, name: str) -> set[str]:
+        """The values of a column, of entries that are in force or not."""
+        return set() if self._table is None else set(self._table[name].unique().to_pylist())
 
     def _column(self, name: str) -> list[str]:
         return [] if self._table is None else list(self._table[name].to_pylist())

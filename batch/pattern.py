@@ -59,12 +59,12 @@ class InputPattern:
     def matches(self, name: str) -> bool:
         """Whether a name relative to `base` is an input; an impossible date is none."""
         found = self._regex.fullmatch(name)
-        return found is not None and self._dates(found) is not None
+        return found is not None and self._dates(found.groups()) is not None
 
     def date(self, name: str) -> datetime | None:
         """The date in a matching name, at midnight UTC; None for a pattern without `{date}`."""
         found = self._regex.fullmatch(name)
-        dates = self._dates(found) if found else None
+        dates = self._dates(found.groups()) if found else None
         return dates[0] if dates else None
 
     @cached_property
@@ -86,16 +86,28 @@ class InputPattern:
             position = match.end()
         return re.compile(expression + re.escape(self.names[position:]))
 
-    def _dates(self, found: re.Match[str]) -> list[datetime] | None:
+    @cached_property
+    def _parsed(self) -> dict[tuple[str, ...], list[datetime] | None]:
+        # Many inputs speak about one date, and each is asked about twice.
+        return {}
+
+    def _dates(self, texts: tuple[str, ...]) -> list[datetime] | None:
         """The dates in a name, [] for a pattern without any, None if impossible or different."""
         try:
-            dates = [
-                _parse(text, date_format).replace(tzinfo=UTC)
-                for text, date_format in zip(found.groups(), self._date_formats, strict=True)
-            ]
-        except ValueError:
-            return None
-        return dates if len(set(dates)) <= 1 else None
+            return self._parsed[texts]
+        except KeyError:
+            return self._parsed.setdefault(texts, _parse_all(texts, self._date_formats))
+
+
+def _parse_all(texts: tuple[str, ...], date_formats: tuple[str, ...]) -> list[datetime] | None:
+    try:
+        dates = [
+            _parse(text, date_format).replace(tzinfo=UTC)
+            for text, date_format in zip(texts, date_formats, strict=True)
+        ]
+    except ValueError:
+        return None
+    return dates if len(set(dates)) <= 1 else None
 
 
 def _parse(text: str, date_format: str) -> datetime:

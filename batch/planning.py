@@ -19,7 +19,8 @@ _UNPACKED = 16
 PACKED_BYTES = 64 << 20
 PACKED_INPUTS = 2_000
 
-_IGNORED_PREFIXES, _IGNORED_SUFFIXES = (".", "_"), (".tmp", ".part")
+#: Files of work in progress, and folder markers.
+_IGNORED_SUFFIXES = (".tmp", ".part", "/")
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def survey(
     matched, unmatched = _match(job, listing.entries)
     matched = _taken(job, matched)
     todo, waiting, too_old = [], [], []
-    window = job.settings.output.window
+    window, tokens = job.settings.output.window, {} if again else ledger.tokens()
     for entry in matched:
-        if not again and ledger.token(entry.path) == entry.token:
+        if tokens.get(entry.path) == entry.token:
             continue
         if window and entry.path not in ledger and _as_of(job, entry) < listing.now - window:
             too_old.append(entry.path)
@@ -82,7 +83,7 @@ def survey(
         todo=tuple(todo),
         waiting=tuple(waiting),
         present=present,
-        gone=tuple(path for path in ledger.paths() if path not in present),
+        gone=_gone(ledger, present),
         unmatched=tuple(unmatched),
         too_old=tuple(too_old),
     )
@@ -111,6 +112,13 @@ def pack(
     return [*groups, tuple(together)] if together else groups
 
 
+def _gone(ledger: Ledger, present: frozenset[str]) -> tuple[str, ...]:
+    paths = ledger.paths()
+    if paths <= present:
+        return ()
+    return tuple(path for path in paths if path not in present)
+
+
 def _is_compressed(path: str) -> bool:
     return path.endswith(".parquet") or compression_of(path) is not None
 
@@ -119,18 +127,22 @@ def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     pattern, exclude = job.pattern, job.settings.input.exclude
     matched, unmatched = [], []
     for entry in entries:
-        names = entry.path.split("/")
-        if any(name.startswith(_IGNORED_PREFIXES) for name in names):
+        path = entry.path
+        if _is_ignored(path):
             continue
-        if names[-1].endswith(_IGNORED_SUFFIXES) or entry.path.endswith("/"):
+        if exclude and any(fnmatch.fnmatchcase(path, rule) for rule in exclude):
             continue
-        if any(fnmatch.fnmatchcase(entry.path, rule) for rule in exclude):
-            continue
-        if pattern.matches(entry.path):
+        if pattern.matches(path):
             matched.append(entry)
         else:
-            unmatched.append(entry.path)
+            unmatched.append(path)
     return matched, unmatched
+
+
+def _is_ignored(path: str) -> bool:
+    # Without splitting it into names: this is asked for every input there is.
+    is_hidden = path.startswith((".", "_")) or "/." in path or "/_" in path
+    return is_hidden or path.endswith(_IGNORED_SUFFIXES)
 
 
 def _taken(job: Job, matched: list[Entry]) -> list[Entry]:

@@ -7,9 +7,18 @@ other threads while it grows, and be copied page by page in every forked worker.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import to_arrow, to_numpy
+from batch.arrays import text_array, text_buffers, to_arrow, to_numpy
+from batch.client.hashing import (
+    MASK,
+    MODULUS,
+    SPREAD,
+    TEXT_BITS,
+    spread,
+    text_hashes,
+)
 from batch.client.keys import KeyType
 from batch.client.values import pylist, values_of
 
@@ -19,83 +28,128 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-# Odd, so multiplying by it modulo 2**64 loses nothing; near 2**64 divided by the golden ratio, so
-# it spreads keys that follow each other (Knuth, The Art of Computer Programming, 6.4).
-_SPREAD = 0x9E3779B97F4A7C15
-_MASK = 2**64 - 1
 _BATCH_ROWS = 4096
+_ALL_BITS = 64
+#: So few keys are sooner found one by one.
+_FEW = 50
 
 
-class KeyIndex:
+def key_index(table: pa.Table, key: Sequence[str], order: np.ndarray) -> KeyIndex:
+    """The index of a table by its key columns; `order` holds all row numbers, earliest first."""
+    kind = KeyType([table.schema.field(name) for name in key])
+    arrays = [table[name].combine_chunks() for name in key]
+    is_whole = not any(array.null_count for array in arrays)
+    if kind.is_integer and is_whole:
+        return _Integers(kind, arrays, order)
+    if kind.python is str and is_whole:
+        return _Texts(kind, arrays, order)
+    return _Objects(kind, arrays, order)
+
+
+class KeyIndex(ABC):
     """Finds the latest row of a key.
 
-    A slot is one key. `_hashes` is sorted, `_rows` lies beside it, and `_starts` holds the first
-    slot of each value that a hash's leading bits can take. Equal hashes prove nothing: the keys
-    themselves are compared before a row wins or is given out.
+    Keys whose hashes begin with the same bits share a bucket, two buckets to a key: `_starts` says
+    where the rows of each bucket begin in `_rows`. Hashes are not kept: in a bucket the keys
+    themselves are compared.
 
-    `order` holds the numbers of all rows, earliest first; `rows` those of the latest row of each
-    key, in the same order.
+    `rows` are the latest row of each key, earliest first. `echoes`: a key that is found is the
+    very value that its row holds.
     """
 
-    def __init__(self, table: pa.Table, key: Sequence[str], order: np.ndarray) -> None:
+    echoes = True
+    _hash_bits = _ALL_BITS
+
+    def __init__(self, kind: KeyType, arrays: Sequence[pa.Array], order: np.ndarray) -> None:
         import numpy as np
 
-        self._type = KeyType([table.schema.field(name) for name in key])
-        self._arrays = [table[name].combine_chunks() for name in key]
-        self._key_values = [values_of(array) for array in self._arrays]
-        hashes = self._hashes_of(order)
-        # Stable: of one hash the latest row comes last.
-        slots = np.argsort(hashes, kind="stable")
-        slots = slots[self._is_latest(hashes[slots], order[slots])]
-        self.rows = order[np.sort(slots)]
-        self._hash_array, self._row_array = hashes[slots], order[slots]
-        self._hashes, self._rows = self._hash_array.data, self._row_array.data
-        bits = max(1, len(slots).bit_length())
-        self._shift = 64 - bits
-        leading = (self._hash_array >> np.uint64(self._shift)).astype(np.int64)
-        counts = np.bincount(leading, minlength=2**bits)
-        self._starts = np.concatenate(([0], np.cumsum(counts))).data
+        self._kind, self._arrays = kind, arrays
+        hashes = self._hashes() << np.uint64(_ALL_BITS - self._hash_bits)
+        number_bits = max(1, len(order).bit_length())
+        numbers = np.uint64(2**number_bits - 1)
+        # A hash gives its last bits to the number of its row: one array to sort, without objects.
+        slots = hashes & ~numbers | np.arange(len(order), dtype=np.uint64)
+        slots.sort()
+        earlier = self._earlier(slots, numbers, hashes, order)
+        slots = np.delete(slots, earlier) if len(earlier) else slots
+        kind_of_row = np.int32 if number_bits < 32 else np.int64
+        self._row_array = (slots & numbers).astype(kind_of_row)
+        self.rows = order if not len(earlier) else order[_are_among(order, self._row_array)]
+        bits = number_bits + 1
+        self._start_array = _starts(slots >> np.uint64(_ALL_BITS - bits), bits, kind_of_row)
+        self._shift = self._hash_bits - bits
+        self._rows, self._starts = self._row_array.data, self._start_array.data
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    @abstractmethod
     def find(self, key: Any) -> int | None:
         """The row of the key. Raises TypeError for a key that no row could have."""
-        kind = self._type
-        if not (type(key) is kind.python and kind.is_plain):
-            kind.check(key)
-        code = (key if kind.is_integer else hash(key)) * _SPREAD & _MASK
-        bucket = code >> self._shift
-        for slot in range(self._starts[bucket], self._starts[bucket + 1]):
-            if self._hashes[slot] == code and self._key_at(self._rows[slot]) == key:
-                row: int = self._rows[slot]
-                return row
-        return None
 
-    def find_many(self, keys: Sequence[Any]) -> list[int | None]:
-        """The row of each key, in order. Raises TypeError like `find`."""
+    def find_many(self, keys: Sequence[Any]) -> np.ndarray:
+        """The row of each key, in order, -1 where there is none. Raises TypeError like `find`."""
         import numpy as np
 
-        for key in keys:
-            if not (type(key) is self._type.python and self._type.is_plain):
-                self._type.check(key)
+        self._check(keys)
         try:
-            hashes = self._hashed(keys)
-        except OverflowError:  # An integer that no int64 column can hold is among them.
-            return [self.find(key) for key in keys]
-        # In the order of the table: its memory is then walked once, not at random.
-        order = np.argsort(hashes)
-        slots = np.empty_like(order)
-        slots[order] = np.searchsorted(self._hash_array, hashes[order])
-        likely = np.flatnonzero(slots < len(self))
-        likely = likely[self._hash_array[slots[likely]] == hashes[likely]]
-        rows = self._row_array[slots[likely]]
-        answers: list[int | None] = [None] * len(keys)
-        there = self._keys_at(rows)
-        for place, row, found in zip(likely.tolist(), rows.tolist(), there, strict=True):
-            # Two keys of one hash are rare: `find` looks at both.
-            answers[place] = row if found == keys[place] else self.find(keys[place])
+            asked, hashes = self._asked(keys)
+        except (OverflowError, UnicodeEncodeError):  # One that no column can hold is among them.
+            found = map(self.find, keys)
+            return np.array([-1 if row is None else row for row in found], np.int64)
+        buckets = (hashes >> np.uint64(self._shift)).astype(np.int64)
+        slots, ends = self._start_array[buckets], self._start_array[buckets + 1]
+        answers = np.full(len(keys), -1, np.int64)
+        left = np.flatnonzero(slots < ends)
+        while len(left) > _FEW:
+            rows = self._row_array[slots[left]].astype(np.int64)
+            there = self._are(rows, asked, left)
+            answers[left[there]] = rows[there]
+            left = left[~there]
+            slots[left] += 1
+            left = left[slots[left] < ends[left]]
+        for place in left.tolist():
+            row = self.find(keys[place])
+            answers[place] = -1 if row is None else row
         return answers
+
+    @abstractmethod
+    def _hashes(self) -> np.ndarray:
+        """The hash of each row's key, of `_hash_bits` bits."""
+
+    @abstractmethod
+    def _asked(self, keys: Sequence[Any]) -> tuple[Any, np.ndarray]:
+        """Keys as `_are` compares them, and their hashes."""
+
+    @abstractmethod
+    def _are(self, rows: np.ndarray, asked: Any, places: np.ndarray) -> np.ndarray:
+        """Whether each row has the key that stands at its place among the asked ones."""
+
+    def _check(self, keys: Sequence[Any]) -> None:
+        if self._kind.is_plain and {*map(type, keys)} <= {self._kind.python}:
+            return
+        for key in keys:
+            self._kind.check(key)
+
+    def _earlier(
+        self, slots: np.ndarray, numbers: np.uint64, hashes: np.ndarray, order: np.ndarray
+    ) -> np.ndarray:
+        """Which slots hold a row whose key a later row has too."""
+        import numpy as np
+
+        pairs = np.flatnonzero((slots[1:] ^ slots[:-1]) <= numbers)
+        if not len(pairs):
+            return pairs
+        alike = np.union1d(pairs, pairs + 1)
+        rows = (slots[alike] & numbers).astype(np.int64)
+        when = np.empty_like(order)
+        when[order] = np.arange(len(order))
+        # Of one hash the latest row comes last.
+        by_time = np.lexsort((when[rows], hashes[rows]))
+        rows = rows[by_time]
+        is_latest = self._is_latest(hashes[rows], rows)
+        earlier: np.ndarray = alike[by_time[~is_latest]]
+        return earlier
 
     def _is_latest(self, hashes: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Whether no later row has the same key, for rows sorted by hash and then by time."""
@@ -104,8 +158,6 @@ class KeyIndex:
         pairs = np.flatnonzero(hashes[1:] == hashes[:-1])
         is_latest = np.ones(len(rows), np.bool_)
         is_latest[pairs] = False
-        if self._type.is_integer:  # Equal hashes are equal integers.
-            return is_latest
         clashes = pairs[~self._same_keys(rows[pairs], rows[pairs + 1])]
         for value in np.unique(hashes[clashes]):
             start, end = np.searchsorted(hashes, value), np.searchsorted(hashes, value, "right")
@@ -122,37 +174,135 @@ class KeyIndex:
             same &= to_numpy(pc.equal(array.take(to_arrow(some)), array.take(to_arrow(others))))
         return same
 
-    def _key_at(self, row: int) -> Any:
-        if self._type.is_tuple:
-            return tuple(values[row] for values in self._key_values)
-        return self._key_values[0][row]
-
     def _keys_at(self, rows: np.ndarray) -> list[Any]:
         taken = [pylist(array.take(to_arrow(rows))) for array in self._arrays]
-        return list(zip(*taken, strict=True)) if self._type.is_tuple else taken[0]
+        return list(zip(*taken, strict=True)) if self._kind.is_tuple else taken[0]
 
-    def _hashes_of(self, rows: np.ndarray) -> np.ndarray:
+
+class _Integers(KeyIndex):
+    """One column of integers."""
+
+    def find(self, key: Any) -> int | None:
+        if type(key) is not int:
+            self._kind.check(key)
+        bucket = (key * SPREAD & MASK) >> self._shift
+        for slot in range(self._starts[bucket], self._starts[bucket + 1]):
+            row: int = self._rows[slot]
+            if self._keys[row] == key:
+                return row
+        return None
+
+    def _hashes(self) -> np.ndarray:
+        self._key_array = to_numpy(self._arrays[0].cast("int64"))
+        self._keys = self._key_array.data
+        return spread(self._key_array)
+
+    def _asked(self, keys: Sequence[Any]) -> tuple[Any, np.ndarray]:
         import numpy as np
 
-        if self._type.is_integer:
-            integers = to_numpy(self._arrays[0].cast("int64"))[rows]
-            return _spread(integers)
-        hashes = np.empty(len(rows), np.uint64)
-        for start in range(0, len(rows), _BATCH_ROWS):
+        asked = np.fromiter(keys, np.int64, len(keys))
+        return asked, spread(asked)
+
+    def _are(self, rows: np.ndarray, asked: Any, places: np.ndarray) -> np.ndarray:
+        there: np.ndarray = self._key_array[rows] == asked[places]
+        return there
+
+
+class _Texts(KeyIndex):
+    """One column of texts."""
+
+    _hash_bits = TEXT_BITS
+
+    def find(self, key: Any) -> int | None:
+        if type(key) is not str:
+            self._kind.check(key)
+        try:
+            text = key.encode()
+        except UnicodeEncodeError:  # Half a character: no column holds one.
+            return None
+        bucket = int.from_bytes(text) * SPREAD % MODULUS >> self._shift
+        for slot in range(self._starts[bucket], self._starts[bucket + 1]):
+            row: int = self._rows[slot]
+            if self._data[self._offsets[row] : self._offsets[row + 1]] == text:
+                return row
+        return None
+
+    def _hashes(self) -> np.ndarray:
+        offsets, data = text_buffers(self._arrays[0])
+        self._offsets, self._data = offsets.data, data.data
+        return text_hashes(self._arrays[0])
+
+    def _asked(self, keys: Sequence[Any]) -> tuple[Any, np.ndarray]:
+        asked = text_array(keys, self._arrays[0].type)
+        return asked, text_hashes(asked)
+
+    def _are(self, rows: np.ndarray, asked: Any, places: np.ndarray) -> np.ndarray:
+        import pyarrow.compute as pc
+
+        found = self._arrays[0].take(to_arrow(rows))
+        wanted = asked if len(places) == len(asked) else asked.take(to_arrow(places))
+        return to_numpy(pc.equal(found, wanted))
+
+
+class _Objects(KeyIndex):
+    """Keys of any other type, or of several columns: hashed as Python objects, a few at a time."""
+
+    echoes = False  # -0.0 finds 0.0.
+
+    def find(self, key: Any) -> int | None:
+        if not (type(key) is self._kind.python and self._kind.is_plain):
+            self._kind.check(key)
+        bucket = (hash(key) * SPREAD & MASK) >> self._shift
+        for slot in range(self._starts[bucket], self._starts[bucket + 1]):
+            row: int = self._rows[slot]
+            if self._key_at(row) == key:
+                return row
+        return None
+
+    def _hashes(self) -> np.ndarray:
+        import numpy as np
+
+        self._values = [values_of(array) for array in self._arrays]
+        count = len(self._arrays[0])
+        hashes = np.empty(count, np.uint64)
+        for start in range(0, count, _BATCH_ROWS):
             batch = slice(start, start + _BATCH_ROWS)
-            hashes[batch] = self._hashed(self._keys_at(rows[batch]))
+            hashes[batch] = self._asked(self._keys_at(np.arange(*batch.indices(count))))[1]
             time.sleep(0)  # Other threads need not wait for their turn.
         return hashes
 
-    def _hashed(self, keys: Sequence[Any]) -> np.ndarray:
-        """The hash of each key, as `find` computes it for one. May raise OverflowError."""
+    def _asked(self, keys: Sequence[Any]) -> tuple[Any, np.ndarray]:
         import numpy as np
 
-        return _spread(np.fromiter(keys if self._type.is_integer else map(hash, keys), np.int64))
+        return keys, spread(np.fromiter(map(hash, keys), np.int64, len(keys)))
+
+    def _are(self, rows: np.ndarray, asked: Any, places: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        pairs = zip(self._keys_at(rows), places.tolist(), strict=True)
+        return np.array([key == asked[place] for key, place in pairs], np.bool_)
+
+    def _key_at(self, row: int) -> Any:
+        if self._kind.is_tuple:
+            return tuple(values[row] for values in self._values)
+        return self._values[0][row]
 
 
-def _spread(codes: np.ndarray) -> np.ndarray:
+def _starts(buckets: np.ndarray, bits: int, kind: type[np.signedinteger[Any]]) -> np.ndarray:
+    """Where each of 2**bits buckets begins, and where the last one ends; `buckets` are sorted."""
     import numpy as np
 
-    spread: np.ndarray = codes.view(np.uint64) * np.uint64(_SPREAD)
-    return spread
+    starts = np.zeros(2**bits + 1, kind)
+    # Of a bucket's keys the last one counts; an empty bucket ends where the one before it does.
+    starts[buckets.astype(np.int64) + 1] = np.arange(1, len(buckets) + 1, dtype=kind)
+    np.maximum.accumulate(starts, out=starts)
+    return starts
+
+
+def _are_among(order: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    among = np.zeros(len(order), np.bool_)
+    among[rows] = True
+    chosen: np.ndarray = among[order]
+    return chosen

@@ -6,9 +6,10 @@ They read the column's memory in place: processes that fork after loading share 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batch.arrays import to_numpy
+from batch.arrays import text_buffers, to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,13 +32,13 @@ def values_of(array: pa.Array) -> Values:
     types, kind = pa.types, array.type
     values: Values
     if types.is_dictionary(kind):
-        values = _Coded(array)
+        values = Coded(array)
     elif types.is_string(kind) or types.is_large_string(kind):
         values = _Text(array)
     elif kind == pa.timestamp("us", "UTC"):
         encoded = array.dictionary_encode()
         few = len(encoded.dictionary) * _OFTEN < len(array)
-        values = _Coded(encoded) if few else _Instants(array)
+        values = Coded(encoded) if few else _Instants(array)
     elif types.is_signed_integer(kind) or types.is_boolean(kind) or kind == pa.float64():
         values = to_numpy(array).data
     else:
@@ -56,19 +57,34 @@ def pylist(array: pa.Array) -> list[Any]:
     if kind == pa.timestamp("us", "UTC"):
         instants = values_of(array)
         return [instants[row] for row in range(len(array))]
-    if (types.is_integer(kind) or types.is_floating(kind)) and not array.null_count:
-        return list(to_numpy(array).tolist())
+    if types.is_integer(kind) or types.is_floating(kind):
+        return _with_nulls(to_numpy(array).tolist(), array)
+    if (types.is_string(kind) or types.is_large_string(kind)) and not array.null_count:
+        return _texts(array)
     return list(array.to_pylist())
+
+
+def _with_nulls(values: list[Any], array: pa.Array) -> list[Any]:
+    if array.null_count:
+        for row in to_numpy(array.is_null()).nonzero()[0].tolist():
+            values[row] = None
+    return values
+
+
+def _texts(array: pa.Array) -> list[str]:
+    offsets, data = text_buffers(array)
+    begins = offsets.tolist()
+    whole = data[begins[0] : begins[-1]].tobytes()
+    text, first = whole.decode(), begins[0]
+    if len(text) < len(whole):  # Some characters are of several bytes.
+        return list(array.to_pylist())
+    return [text[begin - first : end - first] for begin, end in pairwise(begins)]
 
 
 class _Text:
     def __init__(self, array: pa.Array) -> None:
-        import pyarrow as pa
-
-        large = pa.types.is_large_string(array.type)
-        _, offsets, data = array.buffers()
-        self._offsets = memoryview(offsets or bytes(8)).cast("q" if large else "i")[array.offset :]
-        self._data = memoryview(data or b"")
+        offsets, data = text_buffers(array)
+        self._offsets, self._data = offsets.data, data.data
 
     def __getitem__(self, row: int) -> str:
         return str(self._data[self._offsets[row] : self._offsets[row + 1]], "utf-8")
@@ -82,15 +98,15 @@ class _Instants:
         return _EPOCH + timedelta(microseconds=self._microseconds[row])
 
 
-class _Coded:
+class Coded:
     """Few distinct values: each is made once."""
 
     def __init__(self, array: pa.Array) -> None:
-        self._values = pylist(array.dictionary)
-        self._codes = to_numpy(array.indices).data
+        self.values = pylist(array.dictionary)
+        self.codes = to_numpy(array.indices).data
 
     def __getitem__(self, row: int) -> Any:
-        return self._values[self._codes[row]]
+        return self.values[self.codes[row]]
 
 
 class _Nullable:

@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from batch.arrays import to_arrow
-from batch.client.index import KeyIndex
+from batch.client.answers import Answers
+from batch.client.index import key_index
 from batch.client.parts import read_part
 from batch.client.tables import plain, union
-from batch.client.values import pylist, values_of
 from batch.errors import DoesNotFit
 from batch.latest import LATEST_BY, earliest_first
 
@@ -40,11 +40,11 @@ class Version:
         self.parts = parts
         self._names = list(names)
         self._table = table
-        self._index = KeyIndex(table, manifest.key, earliest_first(table))
-        self._columns = [table[name].combine_chunks() for name in names]
-        self._values = [
-            (name, values_of(column)) for name, column in zip(names, self._columns, strict=True)
-        ]
+        self._index = key_index(table, manifest.key, earliest_first(table))
+        self._find = self._index.find
+        columns = {name: table[name].combine_chunks() for name in names}
+        is_given = self._index.echoes
+        self._answers = Answers(columns, given=manifest.key[0] if is_given else None)
 
     @property
     def key_count(self) -> int:
@@ -52,18 +52,20 @@ class Version:
 
     def get(self, key: Any) -> dict[str, Any] | None:
         """The latest row of the key, None if there is none."""
-        row = self._index.find(key)
-        return None if row is None else {name: values[row] for name, values in self._values}
+        row = self._find(key)
+        return None if row is None else self._answers.one(row, key)
 
     def get_many(self, keys: Sequence[Any]) -> list[dict[str, Any] | None]:
         """`get` for each key, in order."""
-        import numpy as np
-
         rows = self._index.find_many(keys)
-        found = to_arrow(np.array([row for row in rows if row is not None], np.int64))
-        columns = [pylist(column.take(found)) for column in self._columns]
-        answers = (dict(zip(self._names, row, strict=False)) for row in zip(*columns, strict=True))
-        return [None if row is None else next(answers) for row in rows]
+        if not (rows < 0).any():
+            return [*self._answers.many(rows, keys)]
+        found = (rows >= 0).nonzero()[0].tolist()
+        answers: list[dict[str, Any] | None] = [None] * len(keys)
+        rows_found = self._answers.many(rows[found], [keys[place] for place in found])
+        for place, answer in zip(found, rows_found, strict=True):
+            answers[place] = answer
+        return answers
 
     def table(self, *, all_rows: bool) -> pa.Table:
         """The latest row of each key or every row, as Arrow."""

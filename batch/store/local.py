@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 
 from batch.errors import StoreDown
@@ -42,7 +43,7 @@ class LocalStore:
 
     def list(self, prefix: str = "") -> Listing:
         with naming(self._root / prefix):
-            entries = sorted(_walk(self._root / prefix, prefix), key=lambda entry: entry.path)
+            entries = sorted(_walk(self._root / prefix, prefix), key=attrgetter("path"))
             return Listing(tuple(entries), _clock_of(self._root))
 
     def stat(self, path: str) -> Entry:
@@ -180,13 +181,17 @@ def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
+        within = f"{name}/" if name else ""
         for item in found:
-            path = f"{name}/{item.name}" if name else item.name
+            path = within + item.name
             if item.is_dir():
                 stack.append((Path(item.path), path))
                 continue
-            with suppress(FileNotFoundError):
-                yield _entry(path, item.stat())
+            try:
+                entry = _entry(path, item.stat())
+            except FileNotFoundError:
+                continue
+            yield entry
 
 
 def _entry(path: str, status: os.stat_result) -> Entry:
