@@ -51,8 +51,12 @@ class Chunk:
     raw: Callable[[int], str]
 
 
-#: Reads an input at a local path in chunks; raises `Unreadable`.
-Decoder = Callable[[str], Iterator[Chunk]]
+#: The next records of an input, split and numbered, but not typed yet: calling it does that. Any
+#: thread may call it, also while the next ones are read; it may raise `Unreadable`.
+Untyped = Callable[[], Chunk]
+
+#: Reads an input at a local path, piece by piece; raises `Unreadable`.
+Decoder = Callable[[str], Iterator[Untyped]]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,8 @@ class _SliceRun:
         chunks = self._tools.decode(local)
         while True:
             with self._timed("read"):
-                chunk = next(chunks, None)
+                untyped = next(chunks, None)
+                chunk = untyped and untyped()
             if chunk is None:
                 return
             tally.records += chunk.records.num_rows + len(chunk.rejects)

@@ -217,7 +217,8 @@ def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk
         chunk_rows=min(rows, settings.run.chunk_rows),
     )
     with open_store(source.job.pattern.base).fetch(source.planned.path) as local:
-        for chunk in decode(str(local)):
+        for untyped in decode(str(local)):
+            chunk = untyped()
             yield _below(chunk, rows)
             numbers = [*chunk.rows[-1:].to_pylist(), *(reject.row for reject in chunk.rejects)]
             if max(numbers, default=0) >= rows - 1:

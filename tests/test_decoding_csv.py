@@ -46,7 +46,8 @@ class Decoded:
         self.rejects: dict[int, str] = {}
         self.raw_rejects: dict[int, str] = {}
         self.chunks = 0
-        for chunk in decode(str(path)):
+        for untyped in decode(str(path)):
+            chunk = untyped()
             assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
             assert chunk.records.schema.names == [column.name for column in columns]
             self.chunks += 1

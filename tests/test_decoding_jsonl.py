@@ -39,7 +39,8 @@ class Decoded:
         self.raw: list[str] = []
         self.rejects: dict[int, str] = {}
         self.raw_rejects: dict[int, str] = {}
-        for chunk in decode(str(path)):
+        for untyped in decode(str(path)):
+            chunk = untyped()
             assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
             self.rows += chunk.rows.to_pylist()
             self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]

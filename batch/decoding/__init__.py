@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from csv import Error as CsvError  # A module of this package is called csv too.
 
-from batch.chunk import Decoder
+import pyarrow as pa
+
+from batch.casting import WrongType
+from batch.chunk import Chunk, Decoder, Unreadable, Untyped
 from batch.columns import InputColumn
 from batch.decoding.csv import decode_csv
 from batch.decoding.jsonl import decode_jsonl
@@ -14,6 +19,8 @@ from batch.job import Format
 from batch.recipe import TextOptions
 
 __all__ = ["open_decoder"]
+
+_NAMES: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
 
 
 def open_decoder(
@@ -26,14 +33,38 @@ def open_decoder(
 ) -> Decoder:
     """The function that reads inputs of a format into chunks of at most `chunk_rows` records.
 
-    It yields exactly `columns`, in order, and raises `Unreadable` for an input it cannot read.
+    It does itself only what must be done in order: what it yields, types the records. Chunks
+    have exactly `columns`, in order. Both raise `Unreadable` for an input that cannot be read.
     """
     match input_format:
         case "csv":
-            return functools.partial(
+            decode: Decoder = functools.partial(
                 decode_csv, columns=columns, key=key, text=text, chunk_rows=chunk_rows
             )
         case "jsonl":
-            return functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
+            decode = functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
         case "parquet":
-            return functools.partial(decode_parquet, columns=columns, chunk_rows=chunk_rows)
+            decode = functools.partial(decode_parquet, columns=columns, chunk_rows=chunk_rows)
+    return functools.partial(_decode, decode, _NAMES[input_format])
+
+
+def _decode(decode: Decoder, name: str, path: str) -> Iterator[Untyped]:
+    with _readable_as(name):
+        for untyped in decode(path):
+            yield functools.partial(_type, untyped, name)
+
+
+def _type(untyped: Untyped, name: str) -> Chunk:
+    with _readable_as(name):
+        return untyped()
+
+
+@contextmanager
+def _readable_as(name: str) -> Iterator[None]:
+    """Raises `Unreadable` for what a library says of content that is not `name`."""
+    try:
+        yield
+    except WrongType as error:
+        raise Unreadable(error.message) from None
+    except (pa.ArrowException, OSError, UnicodeError, CsvError) as error:
+        raise Unreadable(f"not readable as {name}: {error}") from None

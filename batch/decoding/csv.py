@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import sys
 import time
@@ -15,7 +16,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from batch.casting import cast_text
-from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Unreadable, assemble
+from batch.chunk import (
+    SHOWN_CHARACTERS,
+    Chunk,
+    Reject,
+    TypedColumn,
+    Unreadable,
+    Untyped,
+    assemble,
+)
 from batch.columns import InputColumn
 from batch.decoding.streams import BLOCK_BYTES, UNDECODABLE, open_text, plain, require_columns
 from batch.job import KEY_NULLS
@@ -31,25 +40,26 @@ def decode_csv(
     key: Sequence[str],
     text: TextOptions,
     chunk_rows: int,
-) -> Iterator[Chunk]:
+) -> Iterator[Untyped]:
     """The records of a CSV file, in chunks of at most `chunk_rows` and of about `BLOCK_BYTES`.
 
     A record with another number of fields than the header is a reject. Blank lines are no
     records. Raises `Unreadable` for a missing or doubled column, for a quote that is not closed
     where its field ends, and for a record longer than `BLOCK_BYTES`.
     """
+    names, has_records = _begin(path, text)
+    if names:
+        require_columns(names, columns)
+    if not has_records:
+        return
     try:
-        names, has_records = _begin(path, text)
-        if names:
-            require_columns(names, columns)
-        if has_records:
-            yield from _CsvReader(names, columns, key, text, chunk_rows).read(path)
-    except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
+        yield from _CsvReader(names, columns, key, text, chunk_rows).read(path)
+    except pa.ArrowInvalid as error:
         if "straddling object" in str(error):
             raise Unreadable(
                 f"a record is longer than {BLOCK_BYTES} bytes: is a quote opened and never closed?"
             ) from None
-        raise Unreadable(f"not readable as CSV: {error}") from None
+        raise
 
 
 def _begin(path: str, text: TextOptions) -> tuple[list[str], bool]:
@@ -78,7 +88,7 @@ class _CsvReader:
     broken: dict[int, Reject] = field(default_factory=dict)
     has_long_fields: bool = False
 
-    def read(self, path: str) -> Iterator[Chunk]:
+    def read(self, path: str) -> Iterator[Untyped]:
         with _QuoteCounter(open_text(path, self.text.encoding)) as source:
             row = 0
             for batch in self._batches(source):
@@ -89,7 +99,9 @@ class _CsvReader:
             if self.broken:
                 nothing = pa.array([], pa.string())
                 batch = pa.record_batch([nothing] * len(self.names), self.names)
-                yield self._chunk(batch, pa.array([], pa.int64()), self.broken)
+                yield functools.partial(
+                    self._chunk, batch, pa.array([], pa.int64()), dict(self.broken)
+                )
         if source.quotes % 2 or self.has_long_fields:
             _require_closed_quotes(path, self.text)
 
@@ -124,7 +136,7 @@ class _CsvReader:
         self.has_long_fields |= "\n" in row.text or "\r" in row.text
         return "skip"
 
-    def _chunks(self, batch: pa.RecordBatch, rows: pa.Array, end: int) -> Iterator[Chunk]:
+    def _chunks(self, batch: pa.RecordBatch, rows: pa.Array, end: int) -> Iterator[Untyped]:
         """A batch in pieces, each with the broken records before the next one."""
         for start in range(0, max(batch.num_rows, 1), self.chunk_rows):
             after = start + self.chunk_rows
@@ -132,7 +144,7 @@ class _CsvReader:
             earlier = [number for number in self.broken if number < row]
             broken = {number: self.broken.pop(number) for number in earlier}
             piece = batch.slice(start, self.chunk_rows)
-            yield self._chunk(piece, rows.slice(start, self.chunk_rows), broken)
+            yield functools.partial(self._chunk, piece, rows.slice(start, self.chunk_rows), broken)
 
     def _chunk(self, batch: pa.RecordBatch, rows: pa.Array, broken: dict[int, Reject]) -> Chunk:
         return assemble(

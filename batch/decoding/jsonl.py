@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from batch.casting import cast_values
-from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Unreadable, assemble
+from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Untyped, assemble
 from batch.columns import InputColumn
 from batch.decoding.streams import open_bytes
 
@@ -19,16 +20,15 @@ _BOM = b"\xef\xbb\xbf"
 _NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode_jsonl(path: str, *, columns: Sequence[InputColumn], chunk_rows: int) -> Iterator[Chunk]:
+def decode_jsonl(
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
+) -> Iterator[Untyped]:
     """The records of a JSON lines file; an absent field is null, unknown fields are ignored."""
     decoder = msgspec.json.Decoder(_record_type(columns))
-    try:
-        row = 0
-        for lines in _blocks(path, chunk_rows):
-            yield _chunk(lines, row, columns, decoder)
-            row += len(lines)
-    except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"not readable as JSON lines: {error}") from None
+    row = 0
+    for lines in _blocks(path, chunk_rows):
+        yield functools.partial(_chunk, lines, row, columns, decoder)
+        row += len(lines)
 
 
 def _record_type(columns: Sequence[InputColumn]) -> type[msgspec.Struct]:

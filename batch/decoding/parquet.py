@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,28 +10,23 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.casting import WrongType, cast_arrow
-from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, assemble
+from batch.casting import cast_arrow
+from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, Untyped, assemble
 from batch.columns import InputColumn, type_of_arrow
 from batch.decoding.streams import require_columns
 
 
 def decode_parquet(
     path: str, *, columns: Sequence[InputColumn], chunk_rows: int
-) -> Iterator[Chunk]:
+) -> Iterator[Untyped]:
     """The records of a Parquet file, the wanted columns only."""
-    try:
-        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
-            names = [column.name for column in columns]
-            require_columns(file.schema_arrow.names, columns)
-            row = 0
-            for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
-                yield _chunk(batch, row, columns)
-                row += batch.num_rows
-    except WrongType as error:
-        raise Unreadable(error.message) from None
-    except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"not readable as Parquet: {error}") from None
+    with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+        names = [column.name for column in columns]
+        require_columns(file.schema_arrow.names, columns)
+        row = 0
+        for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
+            yield functools.partial(_chunk, batch, row, columns)
+            row += batch.num_rows
 
 
 def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
