@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch.arrays import has_nan
 from batch.columns import InputColumn
 from batch.errors import BadData
 
@@ -108,13 +109,7 @@ def assemble(
 def _nulls(values: pa.Array) -> list[int]:
     import pyarrow.compute as pc
 
-    if not values.null_count and not _may_hold_nan(values):
+    if not values.null_count and not has_nan(values):
         return []
     positions = pc.indices_nonzero(pc.is_null(values, nan_is_null=True))
     return list(positions.to_pylist())
-
-
-def _may_hold_nan(values: pa.Array) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_floating(values.type))
