@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.arrays import to_arrow
 from batch.casting import cast_arrow
 from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, Untyped, assemble
 from batch.columns import InputColumn, type_of_arrow
@@ -57,7 +59,7 @@ def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]
         TypedColumn(column, *cast_arrow(batch.column(column.name), column)) for column in columns
     ]
     names = [column.name for column in columns]
-    rows = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
+    rows = to_arrow(np.arange(first_row, first_row + batch.num_rows))
     return assemble(
         typed,
         rows,
