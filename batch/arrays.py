@@ -6,6 +6,7 @@ and 50 MB that whoever only reads predictions has no use for.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
     import numpy as np
     import pyarrow as pa
+
+
+#: Bytes looked at together: what lies in the cache is looked at fastest.
+_GLANCE_BYTES = 1 << 18
 
 
 def to_numpy(array: pa.Array) -> np.ndarray:
@@ -76,3 +81,30 @@ def arrow_owned(data: bytes) -> pa.Buffer:
     # By NumPy: other threads run meanwhile.
     np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(data, np.uint8))
     return buffer
+
+
+def has_nan(values: pa.Array) -> bool:
+    """Whether a float array holds NaN. Arrays of other types do not."""
+    import numpy as np
+    import pyarrow as pa
+
+    return pa.types.is_floating(values.type) and bool(np.isnan(to_numpy(values)).any())
+
+
+def glances(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Bytes in parts that fit into the cache, each with its position."""
+    for start in range(0, len(data), _GLANCE_BYTES):
+        yield start, data[start : start + _GLANCE_BYTES]
+
+
+def may_contain(texts: pa.Array, byte: int) -> bool:
+    """Whether the memory of an array of strings has a byte in it: if not, no string has."""
+    import numpy as np
+
+    data = texts.buffers()[2]
+    return bool(data) and contains(np.frombuffer(data, np.uint8), byte)
+
+
+def contains(data: np.ndarray, byte: int) -> bool:
+    """Whether a byte is there."""
+    return any((glance == byte).any() for _, glance in glances(data))

@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.arrays import has_nan
 from batch.columns import InputColumn, arrow_type, type_of_arrow
 from batch.errors import BadData
 from batch.parsing import UTC, cast_most, in_zone, parse_bool, parse_text
@@ -57,8 +58,9 @@ def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
             texts = [value if type(value) is str else None for value in values]
             array = parse_text(pa.array(texts, pa.string()), column, ".")
         case _:
-            texts = [str(value) if type(value) in {str, int} else None for value in values]
-            array = pa.array(texts, pa.string())
+            if not set(map(type, values)) <= {str, type(None)}:
+                values = [str(value) if type(value) in {str, int} else None for value in values]
+            array = pa.array(values, pa.string())
     return _judge(given, array, column)
 
 
@@ -97,8 +99,11 @@ def _judge(given: pa.Array, array: pa.Array, column: InputColumn) -> Cast:
     Neither does a category that training never saw, unless null is allowed: the model sees null
     for it then.
     """
+    takes_all = column.type != "category" or column.nullable
+    if takes_all and not array.null_count:
+        return array, []
     bad = pc.and_(given, pc.is_null(array))
-    if column.type == "category" and not column.nullable:
+    if not takes_all:
         known = pc.is_in(array, value_set=pa.array(column.categories or (), array.type))
         bad = pc.and_(given, pc.invert(known))
         array = pc.if_else(known, array, pa.scalar(None, array.type))
@@ -169,9 +174,9 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:
-    is_nan = pc.is_nan(values.cast(pa.float64()))
-    if not pc.any(is_nan).as_py():
+    if not has_nan(values):
         return values
+    is_nan = pc.is_nan(values.cast(pa.float64()))
     return pc.if_else(is_nan, pa.scalar(None, values.type), values)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch.arrays import has_nan
 from batch.columns import InputColumn
 from batch.errors import BadData
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 #: A raw record is kept up to this many characters.
 RAW_CHARACTERS = 10_000
+
+#: Where nothing bounds the bytes of a chunk.
+ANY_SIZE = 1 << 62
 
 #: A value is shown in a reason up to this many characters.
 SHOWN_CHARACTERS = 80
@@ -53,13 +57,14 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Untyped:
-    """The next records of an input, split and numbered, but not typed yet: calling it does that.
+    """The next records of an input, counted and numbered, but not typed yet: calling it does that.
 
     Any thread may call it, also while the next ones are read; it may raise `Unreadable`. `rows`
-    is about how many records there are.
+    is how many records there are, of about so many `bytes`.
     """
 
     rows: int
+    bytes: int
     make: Callable[[], Chunk]
 
     def __call__(self) -> Chunk:
@@ -119,13 +124,7 @@ def assemble(
 def _nulls(values: pa.Array) -> list[int]:
     import pyarrow.compute as pc
 
-    if not values.null_count and not _may_hold_nan(values):
+    if not values.null_count and not has_nan(values):
         return []
     positions = pc.indices_nonzero(pc.is_null(values, nan_is_null=True))
     return list(positions.to_pylist())
-
-
-def _may_hold_nan(values: pa.Array) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_floating(values.type))

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from batch.duration import Duration
 from batch.limits import ChecksSection
+from batch.memory import MemorySize
 from batch.pattern import InputPattern
 from batch.section import Section
 
@@ -207,7 +208,8 @@ class OutputSection(Section):
 class RunSection(Section):
     """How a run uses this machine."""
 
-    chunk_rows: int = Field(default=100_000, ge=1)
+    chunk_rows: int = Field(default=65_536, ge=1)
+    memory: MemorySize | None = None
     workers: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     timeout: Duration | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from datetime import datetime
@@ -9,7 +10,9 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.arrays import has_nan, may_contain
 from batch.columns import InputColumn, arrow_type
+from batch.job import ColumnType
 
 _TRUE, _FALSE = ("true", "t", "yes", "1"), ("false", "f", "no", "0")
 UTC = pa.timestamp("us", "UTC")
@@ -27,6 +30,30 @@ _SHAPES = {
     "date": rf"^{_DAY}$",
     "timestamp": rf"^{_DAY}(?:[T ]{_TIME})?$",
 }
+
+
+def parse_numbers(
+    values: pa.Array, column: InputColumn, decimal: str, *, nulls: tuple[str, ...]
+) -> pa.Array | None:
+    """Numbers, where each text is one as Arrow spells it; None where one may be null or is none."""
+    kind = column.type
+    if kind not in {"int64", "float64"} or _are_numbers(nulls, kind, decimal):
+        return None
+    if pc.min(pc.binary_length(values)).as_py() == 0:
+        return None  # Casting goes on to the last value, whatever the first one was.
+    try:
+        array = _parse_tidy(values, column, decimal)
+    except pa.ArrowInvalid:
+        return None
+    return None if has_nan(array) else array
+
+
+@functools.lru_cache
+def _are_numbers(texts: tuple[str, ...], kind: ColumnType, decimal: str) -> bool:
+    """Whether one of these texts is a number, of which nan is none."""
+    column = InputColumn(name="", type=kind, nullable=True)
+    array = parse_text(pa.array(texts, pa.string()), column, decimal)
+    return bool(pc.any(pc.invert(pc.is_null(array, nan_is_null=True))).as_py())
 
 
 def parse_text(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array:
@@ -49,7 +76,9 @@ def _parse_tidy(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array
     """All of it or ArrowInvalid: text as Arrow spells it."""
     match column.type:
         case "int64":
-            if pc.any(pc.match_substring_regex(values, "[xX]")).as_py():
+            if any(may_contain(values, ord(mark)) for mark in "xX") and _any_matches(
+                values, "[xX]"
+            ):
                 raise pa.ArrowInvalid("Arrow reads 0x10 as 16")
             return values.cast(pa.int64())
         case "float64":
@@ -60,6 +89,10 @@ def _parse_tidy(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array
             return _parse_timestamps(values, column.timezone or "UTC")
         case _:
             return values.cast(arrow_type(column))
+
+
+def _any_matches(values: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(values, pattern)).as_py())
 
 
 def _spellings(column: InputColumn, decimal: str) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from batch import layout
 from batch.batching import Batch, Batching
-from batch.chunk import Decoder, Unreadable, Untyped
+from batch.chunk import ANY_SIZE, Decoder, Unreadable, Untyped
 from batch.columns import INPUT
 from batch.counting import PredictedRows
 from batch.digest import digest_file
@@ -33,7 +33,7 @@ from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_fa
 class Tools:
     """What a process needs to predict slices; made once per process.
 
-    `batching` predicts, in `lanes` for several chunks at once. `tell` is called with
+    A chunk holds about `chunk_bytes` at the most. `batching` predicts, in `lanes` for several chunks at once. `tell` is called with
     the number of records of each chunk that was predicted.
     """
 
@@ -46,6 +46,7 @@ class Tools:
     recipe: Recipe
     reference: Histogram | None
     tell: Callable[[int], None]
+    chunk_bytes: int = ANY_SIZE
     lanes: Lanes = field(default_factory=partial(Lanes, 1))
 
 
@@ -190,7 +191,7 @@ class _SliceRun:
 
     def _groups(self, local: Path) -> Iterator[list[Untyped]]:
         """So many records that the model is worth asking."""
-        waiting, rows = list[Untyped](), 0
+        waiting, rows, size = list[Untyped](), 0, 0
         chunks = self._tools.decode(str(local))
         while True:
             with self._timed("read"):
@@ -198,10 +199,10 @@ class _SliceRun:
             if untyped is None:
                 break
             waiting.append(untyped)
-            rows += untyped.rows
-            if rows >= self._tools.batching.chunk_rows:
+            rows, size = rows + untyped.rows, size + untyped.bytes
+            if rows >= self._tools.batching.chunk_rows or size >= self._tools.chunk_bytes:
                 yield waiting
-                waiting, rows = [], 0
+                waiting, rows, size = [], 0, 0
         if waiting:
             yield waiting
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch import layout
+from batch.chunk import ANY_SIZE
 from batch.columns import InputColumn
 from batch.engine import Parallelism
 from batch.errors import DoesNotFit
 from batch.job import Job
 from batch.lanes import Lanes
+from batch.memory import bytes_for_chunk
 from batch.pending import read_receipt
 from batch.recipe import Recipe
 from batch.sidecar import Sidecar
@@ -97,7 +99,12 @@ def _make_tools(assignment: Assignment) -> Tools:
     )
     if assignment.parallelism != Parallelism(1, 1):
         scorer.use_one_thread()
-    settings = job.settings.input
+    settings, run = job.settings.input, job.settings.run
+    chunk_bytes = (
+        bytes_for_chunk(run.memory, threads=assignment.parallelism.threads)
+        if run.memory
+        else ANY_SIZE
+    )
     return Tools(
         inputs=open_store(job.pattern.base),
         output=output,
@@ -106,14 +113,16 @@ def _make_tools(assignment: Assignment) -> Tools:
             columns_to_read(job, recipe, scorer),
             key=recipe.key,
             text=recipe.text,
-            chunk_rows=job.settings.run.chunk_rows,
+            chunk_rows=run.chunk_rows,
+            chunk_bytes=chunk_bytes,
         ),
         batching=Batching(
             scorer.score,
             tuple(column.name for column in scorer.columns),
             (*recipe.key, *recipe.passthrough),
-            chunk_rows=job.settings.run.chunk_rows,
+            chunk_rows=run.chunk_rows,
         ),
+        chunk_bytes=chunk_bytes,
         settings=settings,
         run_id=assignment.run_id,
         recipe=recipe,

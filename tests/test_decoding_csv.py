@@ -284,6 +284,59 @@ def test_records_are_those_that_pythons_csv_module_finds(
     assert found.records == [tuple(value or None for value in line) for line in whole.values()]
 
 
+# Pieces that are typed by themselves, compared with a reading in order
+
+NUMBERS = ["1", "-0", "-0.0", "0.1", "12345678901234567890", "0x10", "1.0", "+1", " 1", "1 ", "nan",
+           "NaN", "NAN", "-nan", "inf", "1e400", "5e-324", "0.1234567890123456789", "-999", "NA", "",
+           "x", "1,5", '"1"', '""', "9007199254740993", "é", "\ufffe", "\udcff"]  # fmt: skip
+NOTES = ["", "NA", "n", '"a,b"', '"a\r\nb"', '"a ""b"""', '""', "\udcff", "\ufffe", "日", "-999"]
+RECORDS = st.tuples(
+    st.sampled_from(NUMBERS), st.sampled_from(NUMBERS), st.sampled_from(["true", "0", "x", "NA"]),
+    st.sampled_from(NOTES),
+).map(",".join)  # fmt: skip
+
+
+@given(
+    lines=st.lists(st.one_of(RECORDS, st.sampled_from(["", "1,2", "1,2,true,n,5"])), max_size=8),
+    end=st.sampled_from(["\n", "\r\n"]),
+    block=st.sampled_from([64, 1 << 20]),
+    chunk_rows=st.sampled_from([1, 3, 1000]),
+    has_end=st.booleans(),
+    nullable=st.booleans(),
+    nulls=st.sampled_from([("", "NA"), ("NA", "nan", "NaN"), ("-999", "0.1", "1"), ()]),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_records_are_the_same_in_pieces_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, *, lines: list[str], end: str, block: int,
+    chunk_rows: int, has_end: bool, nullable: bool, nulls: tuple[str, ...],
+) -> None:  # fmt: skip
+    """A quote within the first field makes all of a file be read in order; it changes nothing."""
+    columns = [column("a", "int64"), column("x", "float64", nullable=nullable),
+               column("ok", "bool", nullable=True), column("s", "string", nullable=nullable)]  # fmt: skip
+    found = []
+    for first in ("7,2,true,in", '7,2,true,i"n'):
+        path = tmp_path_factory.mktemp("csv") / "x.csv"
+        text = end.join(["a,x,ok,s", first, *lines]) + end * has_end
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        with pytest.MonkeyPatch.context() as patch:
+            use_blocks(patch, block)
+            try:
+                decoded = Decoded(path, columns, chunk_rows=chunk_rows, null_values=nulls)
+            except Unreadable as error:
+                assert "longer than" in error.message
+                return
+        found.append((decoded.rows, repr(decoded.records[1:]), decoded.rejects,
+                      decoded.raw_rejects, decoded.raw[1:]))  # fmt: skip
+    assert found[0] == found[1]
+
+
+def test_a_null_value_may_be_a_number(decoded: Any) -> None:
+    """Where -999 means that there is nothing, a column of numbers has a null there."""
+    columns = [AB[0], column("x", "float64", nullable=True), column("n", "int64", nullable=True)]
+    found = decoded(b"a,x,n\n1,-999,5\n2,1.5,-999\n", columns, null_values=("-999",))
+    assert found.records == [("1", None, 5), ("2", 1.5, None)]
+
+
 # Quotes
 
 

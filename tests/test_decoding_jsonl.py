@@ -143,6 +143,50 @@ def test_every_line_that_is_not_blank_has_a_number(
     assert {*found.rejects} == {*range(len(given_lines))} - {*expected}
 
 
+VALUES = ["1", "-0", "-0.0", "0.1", "3.0", "9007199254740993", "9007199254740993.0", "1e400",
+          "1e-400", "5e-324", "9223372036854775808", "18446744073709551616", "9" * 30, "9" * 400,
+          "0.1234567890123456789", "01", "1.", "NaN", "true", "null", '"1"', '"\\u00e9"', "[1]", "{}",
+          '"\\ud800"', '"\udcff"', "1,", '1,"x":2', '1,"a":3', "1} {"]  # fmt: skip
+
+
+@given(
+    values=st.lists(st.tuples(*[st.sampled_from(VALUES)] * 4), max_size=6),
+    absent=st.sets(st.integers(0, 5)),
+    chunk_rows=st.sampled_from([1, 4, 1000]),
+)
+@settings(max_examples=300, deadline=None)
+def test_records_are_the_same_among_lines_of_any_kind(
+    tmp_path_factory: pytest.TempPathFactory, *, values: list[tuple[str, ...]], absent: set[int],
+    chunk_rows: int,
+) -> None:  # fmt: skip
+    """Numbers are taken as such as long as all lines are fine; otherwise value by value."""
+    columns = [column("a", "int64"), column("x", "float64", nullable=True),
+               column("s", "string", nullable=True)]  # fmt: skip
+    lines = [
+        f'{{"x":{x},"s":{s},"z":{z}' + f',"a":{a}' * (index not in absent) + "}"
+        for index, (a, x, s, z) in enumerate(values)
+    ]
+    folder = tmp_path_factory.mktemp("jsonl")
+    (folder / "x.jsonl").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
+    whole = Decoded(folder / "x.jsonl", columns, chunk_rows=chunk_rows)
+    together = [repr(whole.records), whole.raw, [*whole.rejects.values()], whole.rows]
+    (folder / "y.jsonl").write_bytes("\nx\n".join(lines).encode("utf-8", "surrogateescape"))
+    mixed = Decoded(folder / "y.jsonl", columns, chunk_rows=chunk_rows)
+    rejects = [reason for row, reason in mixed.rejects.items() if row % 2 == 0]
+    alone = [repr(mixed.records), mixed.raw, rejects, [row // 2 for row in mixed.rows]]
+    assert together == alone
+
+
+def test_numbers_are_read_to_the_last_digit(decoded: Any) -> None:
+    """As Python reads them, with nulls among them or without."""
+    numbers = [0.1, -0.0, 1e-310, 1.7976931348623157e308, 0.30000000000000004, 123456789.12345679]
+    columns = [*A, column("x", "float64", nullable=True)]
+    for last in (1.5, None):
+        lines = [json.dumps({"a": row, "x": x}) for row, x in enumerate([*numbers, last])]
+        found = decoded("\n".join(lines).encode(), columns)
+        assert repr([x for _, x in found.records]) == repr([*numbers, last])
+
+
 def test_an_absent_field_is_null(decoded: Any) -> None:
     """As an explicit null is."""
     columns = [*A, column("b", "string", nullable=True)]

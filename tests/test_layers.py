@@ -33,7 +33,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
          "digest", "wording", "duration", "section", "limits",
-         "arrays", "latest", "causes"},
+         "arrays", "latest", "causes", "memory"},
     ],
     "ground": [{"errors", "logs", "lanes"}],
 }  # fmt: skip

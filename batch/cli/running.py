@@ -60,6 +60,9 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
       batch-predict run flight_delays
       batch-predict run flight_delays --dry-run
     """
+    from batch.memory import use_one_heap
+
+    use_one_heap()
     from batch.cli.output import progress_bar, report
     from batch.jobfile import load_job
     from batch.runner import Options

@@ -10,7 +10,7 @@ from csv import Error as CsvError  # A module of this package is called csv too.
 import pyarrow as pa
 
 from batch.casting import WrongType
-from batch.chunk import Chunk, Decoder, Unreadable, Untyped
+from batch.chunk import ANY_SIZE, Chunk, Decoder, Unreadable, Untyped
 from batch.columns import InputColumn
 from batch.decoding.csv import decode_csv
 from batch.decoding.jsonl import decode_jsonl
@@ -30,8 +30,11 @@ def open_decoder(
     key: Sequence[str],
     text: TextOptions,
     chunk_rows: int,
+    chunk_bytes: int = ANY_SIZE,
 ) -> Decoder:
     """The function that reads inputs of a format into chunks of at most `chunk_rows` records.
+
+    They are of about `chunk_bytes` at the most; those of text are small anyway.
 
     It does itself only what must be done in order: what it yields, types the records. Chunks
     have exactly `columns`, in order. Both raise `Unreadable` for an input that cannot be read.
@@ -44,14 +47,17 @@ def open_decoder(
         case "jsonl":
             decode = functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
         case "parquet":
-            decode = functools.partial(decode_parquet, columns=columns, chunk_rows=chunk_rows)
+            decode = functools.partial(
+                decode_parquet, columns=columns, chunk_rows=chunk_rows, chunk_bytes=chunk_bytes
+            )
     return functools.partial(_decode, decode, _NAMES[input_format])
 
 
 def _decode(decode: Decoder, name: str, path: str) -> Iterator[Untyped]:
     with _readable_as(name):
         for untyped in decode(path):
-            yield Untyped(untyped.rows, functools.partial(_type, untyped, name))
+            typed = functools.partial(_type, untyped, name)
+            yield Untyped(untyped.rows, untyped.bytes, typed)
 
 
 def _type(untyped: Untyped, name: str) -> Chunk:

@@ -3,102 +3,172 @@
 from __future__ import annotations
 
 import functools
-import io
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
+from batch.arrays import to_arrow
 from batch.casting import cast_values
 from batch.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Untyped, assemble
-from batch.columns import InputColumn
+from batch.columns import InputColumn, arrow_type
+from batch.decoding.blocks import Blocks, ends_of_lines
 from batch.decoding.streams import open_bytes
 
-_BOM = b"\xef\xbb\xbf"
 #: What a line raises that is no object; RecursionError where it is nested too deep.
 _NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: Records taken apart together: as many as the cache holds are taken apart fastest.
+_RECORDS_AT_ONCE = 256
+_NUMBERS = {"int64": int, "float64": float}
+
+_Line = msgspec.json.Decoder[msgspec.Struct]
 
 
 def decode_jsonl(
     path: str, *, columns: Sequence[InputColumn], chunk_rows: int
 ) -> Iterator[Untyped]:
     """The records of a JSON lines file; an absent field is null, unknown fields are ignored."""
-    decoder = msgspec.json.Decoder(_record_type(columns))
-    row = 0
-    for lines in _blocks(path, chunk_rows):
-        yield Untyped(len(lines), functools.partial(_chunk, lines, row, columns, decoder))
-        row += len(lines)
+    form, row = _JsonForm(columns), 0
+    with closing(open_bytes(path)) as stream:
+        for block in Blocks(stream, ends_of_lines):
+            for data, count in block.pieces(block.holds_text(), chunk_rows):
+                yield Untyped(count, data.size, _JsonPiece(form, data, row).chunk)
+                row += count
 
 
-def _record_type(columns: Sequence[InputColumn]) -> type[msgspec.Struct]:
-    # Every field takes any JSON value: the types are judged by `casting`, with the right words.
-    fields = [
-        (f"f{index}", Any, msgspec.field(name=column.name, default=None))
-        for index, column in enumerate(columns)
-    ]
-    return msgspec.defstruct("Record", fields, array_like=False, gc=False)
+@dataclass(frozen=True)
+class _JsonForm:
+    columns: Sequence[InputColumn]
+
+    @cached_property
+    def any_values(self) -> _Line:
+        """Takes any JSON value: the types are judged by `casting`, with the right words."""
+        return self._decoder(dict.fromkeys(_NUMBERS, Any))
+
+    @cached_property
+    def numbers(self) -> _Line:
+        """Takes only what `casting` takes for a number, and so saves looking at each."""
+        return self._decoder({kind: exact | None for kind, exact in _NUMBERS.items()})
+
+    def _decoder(self, types: dict[str, Any]) -> _Line:
+        fields = [
+            (f"f{index}", types.get(str(column.type), Any), _field(column.name))
+            for index, column in enumerate(self.columns)
+        ]
+        record = msgspec.defstruct("Record", fields, array_like=False, gc=False)
+        return msgspec.json.Decoder(record)
 
 
-def _blocks(path: str, chunk_rows: int) -> Iterator[list[bytes]]:
-    lines: list[bytes] = []
-    with io.BufferedReader(open_bytes(path), 1 << 20) as file:
-        for number, line in enumerate(file):
-            text = line if number else line.removeprefix(_BOM)
-            if text.strip():
-                lines.append(text)
-            if len(lines) == chunk_rows:
-                yield lines
-                lines = []
-    if lines:
-        yield lines
+def _field(name: str) -> Any:
+    return msgspec.field(name=name, default=None)
 
 
-def _chunk(
-    lines: list[bytes],
-    first_row: int,
-    columns: Sequence[InputColumn],
-    decoder: msgspec.json.Decoder[msgspec.Struct],
-) -> Chunk:
-    rejects: dict[int, Reject] = {}
-    records, kept = _decode(lines, decoder, first_row, rejects)
-    rows = pa.array([first_row + index for index in kept], pa.int64())
-    values = [[getattr(record, f"f{index}") for record in records] for index in range(len(columns))]
-    positions = {column.name: index for index, column in enumerate(columns)}
-    typed = [
-        TypedColumn(column, *cast_values(data, column))
-        for column, data in zip(columns, values, strict=True)
-    ]
-    return assemble(
-        typed,
-        rows,
-        raw=lambda index: _visible(lines[kept[index]]),
-        shown=lambda name, index: _json(values[positions[name]][index])[:SHOWN_CHARACTERS],
-        rejects=rejects,
-    )
+@dataclass(frozen=True)
+class _JsonPiece:
+    """Whole lines, the first of which has the number `first`."""
+
+    form: _JsonForm
+    data: pa.Buffer
+    first: int
+
+    def chunk(self) -> Chunk:
+        """The records, typed."""
+        lines = [line for line in self.data.to_pybytes().split(b"\n") if line.strip()]
+        rejects: dict[int, Reject] = {}
+        kept: Sequence[int] = range(len(lines))
+        columns = self.form.columns
+        try:
+            values = _taken_apart(
+                lines, self.form.numbers, [_column(c, len(lines)) for c in columns]
+            )
+        except (*_NO_RECORD, OverflowError):  # No object, no number, or one of more than 64 bits.
+            kept = _objects(lines, self.form.any_values, self.first, rejects)
+            objects = [lines[index] for index in kept]
+            values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
+        found = {column.name: data for column, data in zip(columns, values, strict=True)}
+        return assemble(
+            [found[column.name].typed(column) for column in columns],
+            to_arrow(np.array(kept, np.int64) + self.first),
+            raw=lambda index: _visible(lines[kept[index]]),
+            shown=lambda name, index: _json(found[name].values[index])[:SHOWN_CHARACTERS],
+            rejects=rejects,
+        )
 
 
-def _decode(
-    lines: list[bytes],
-    decoder: msgspec.json.Decoder[msgspec.Struct],
-    first_row: int,
-    rejects: dict[int, Reject],
-) -> tuple[list[msgspec.Struct], Sequence[int]]:
-    """The records, and the positions of their lines."""
-    try:
+class _Values:
+    """The values of one column, whatever they are."""
+
+    def __init__(self) -> None:
+        self.values: Any = []
+
+    def add(self, start: int, values: Callable[[], Iterator[Any]]) -> None:  # noqa: ARG002
+        self.values.extend(values())
+
+    def typed(self, column: InputColumn) -> TypedColumn:
+        return TypedColumn(column, *cast_values(self.values, column))
+
+
+class _Numbers(_Values):
+    """The values of one column, all of which are numbers of its type, or null."""
+
+    def __init__(self, count: int, kind: type) -> None:
+        self.values = np.zeros(count, kind)
+        self._given = np.ones(count, np.bool_)
+
+    def add(self, start: int, values: Callable[[], Iterator[Any]]) -> None:
+        numbers = self.values[start : start + _RECORDS_AT_ONCE]
+        try:
+            numbers[:] = np.fromiter(values(), numbers.dtype, len(numbers))
+            if not np.isnan(numbers).any():
+                return
+        except TypeError:
+            pass
+        # None is no whole number, and NumPy makes a NaN of it among floats; JSON knows none.
+        self._given[start : start + len(numbers)] = [value is not None for value in values()]
+        numbers[:] = [0 if value is None else value for value in values()]
+
+    def typed(self, column: InputColumn) -> TypedColumn:
+        given = np.packbits(self._given, bitorder="little")
+        buffers = [pa.py_buffer(given), pa.py_buffer(self.values)]
+        array = pa.Array.from_buffers(arrow_type(column), len(self.values), buffers)
+        return TypedColumn(column, array, ())
+
+
+def _column(column: InputColumn, count: int) -> _Values:
+    kind = _NUMBERS.get(str(column.type))
+    return _Numbers(count, kind) if kind else _Values()
+
+
+def _taken_apart(lines: list[bytes], decoder: _Line, columns: list[_Values]) -> list[_Values]:
+    """The columns, with the values of objects added."""
+    getters = [operator.attrgetter(f"f{index}") for index in range(len(columns))]
+    for start in range(0, len(lines), _RECORDS_AT_ONCE):
         # Line by line: `decode_lines` takes two objects on one line, or one on two, for records.
-        return [decoder.decode(line) for line in lines], range(len(lines))
-    except _NO_RECORD:
-        pass
-    records, kept = [], []
+        records = list(map(decoder.decode, lines[start : start + _RECORDS_AT_ONCE]))
+        for column, getter in zip(columns, getters, strict=True):
+            column.add(start, functools.partial(map, getter, records))
+    return columns
+
+
+def _objects(
+    lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
+) -> list[int]:
+    """The positions of lines that are objects; the others are rejects."""
+    kept = []
     for index, line in enumerate(lines):
         try:
-            records.append(decoder.decode(line))
+            decoder.decode(line)
             kept.append(index)
         except _NO_RECORD as error:
-            row = first_row + index
+            row = first + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
-    return records, kept
+    return kept
 
 
 def _visible(line: bytes) -> str:

@@ -7,20 +7,31 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from batch.arrays import to_arrow
 from batch.casting import cast_arrow
-from batch.chunk import SHOWN_CHARACTERS, Chunk, TypedColumn, Unreadable, Untyped, assemble
+from batch.chunk import (
+    ANY_SIZE,
+    SHOWN_CHARACTERS,
+    Chunk,
+    TypedColumn,
+    Unreadable,
+    Untyped,
+    assemble,
+)
 from batch.columns import InputColumn, type_of_arrow
 from batch.decoding.streams import require_columns
 
 #: Of each column at a time: without it, Arrow holds a whole row group as it lies in the file.
 _BUFFER_BYTES = 256 << 10
+_PROBED_ROWS = 1_000
 
 
 def decode_parquet(
-    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int, chunk_bytes: int = ANY_SIZE
 ) -> Iterator[Untyped]:
     """The records of a Parquet file, the wanted columns only."""
     with pq.ParquetFile(
@@ -29,8 +40,10 @@ def decode_parquet(
         names = [column.name for column in columns]
         require_columns(file.schema_arrow.names, columns)
         row = 0
-        for batch in file.iter_batches(batch_size=chunk_rows, columns=names):
-            yield Untyped(batch.num_rows, functools.partial(_chunk, batch, row, columns))
+        rows = min(chunk_rows, _rows_of(file, names, chunk_bytes))
+        for batch in file.iter_batches(batch_size=rows, columns=names):
+            typed = functools.partial(_chunk, batch, row, columns)
+            yield Untyped(batch.num_rows, batch.nbytes, typed)
             row += batch.num_rows
 
 
@@ -57,12 +70,20 @@ def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
     return tuple(found)
 
 
+def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
+    """How many records have so many bytes, by those of the first ones."""
+    if chunk_bytes < ANY_SIZE:
+        for first in file.iter_batches(batch_size=_PROBED_ROWS, columns=names):
+            return int(max(1, chunk_bytes * first.num_rows // max(1, first.nbytes)))
+    return ANY_SIZE
+
+
 def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]) -> Chunk:
     typed = [
         TypedColumn(column, *cast_arrow(batch.column(column.name), column)) for column in columns
     ]
     names = [column.name for column in columns]
-    rows = pa.array(range(first_row, first_row + batch.num_rows), pa.int64())
+    rows = to_arrow(np.arange(first_row, first_row + batch.num_rows))
     return assemble(
         typed,
         rows,

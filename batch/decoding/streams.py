@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from batch.chunk import Unreadable
@@ -28,13 +29,33 @@ def open_bytes(path: str) -> Any:
     return pa.CompressedInputStream(file, compression) if compression else file
 
 
+def is_utf8(encoding: str) -> bool:
+    """Whether text of an encoding is text in UTF-8 as it stands."""
+    return codecs.lookup(encoding).name in {"utf-8", "ascii", "utf-8-sig"}
+
+
+def as_text(data: pa.Buffer) -> pa.Buffer:
+    """UTF-8, with marks where the bytes are none."""
+    whole = [None, pa.py_buffer(np.array([0, len(data)], np.int32)), data]
+    try:
+        pa.Array.from_buffers(pa.string(), 1, whole).validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.py_buffer(data.to_pybytes().decode("utf-8", _MARKING).encode("utf-8", _MARKING))
+    return data
+
+
 def open_text(path: str, encoding: str) -> Any:
     """The input's text as a file that gives UTF-8, whatever its encoding.
 
     Bytes that the encoding does not know become `UNDECODABLE` and their escaped values, so that
     one bad record becomes one reject and not the end of the input.
     """
-    return _Recoded(open_bytes(path), encoding)
+    return recoded(open_bytes(path), encoding)
+
+
+def recoded(stream: Any, encoding: str) -> io.RawIOBase:
+    """A stream of text in an encoding as `open_text` gives it."""
+    return _Recoded(stream, encoding)
 
 
 def plain(text: str) -> str:
@@ -58,7 +79,7 @@ def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None
 class _Recoded(io.RawIOBase):
     def __init__(self, stream: Any, encoding: str) -> None:
         self._stream = stream
-        self._is_utf8 = codecs.lookup(encoding).name in {"utf-8", "ascii", "utf-8-sig"}
+        self._is_utf8 = is_utf8(encoding)
         name = "utf-8" if self._is_utf8 else encoding
         self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
         self._left = b""

@@ -19,7 +19,7 @@ _IMPORTS = (
     "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"
 )
 _START = Contender(START, ("-c", _IMPORTS), answers=False)
-_ONE_CORE = {"workers": 1}
+_ONE_CORE = {"workers": 1, "threads": 1}
 
 
 @dataclass(frozen=True)

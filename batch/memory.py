@@ -1,0 +1,70 @@
+"""The memory of a process that predicts: how it is kept, and what of it a chunk may take."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+#: mallopt(3): how many heaps.
+_M_ARENA_MAX = -8
+#: What a reader of Parquet holds beside its chunk: dictionaries and pages of every column.
+_READER_BYTES = 64 << 20
+#: Of a chunk at work: as it was read, typed, as a DataFrame, twice within the model, its answer.
+_COPIES = 6
+_LEAST_BYTES = 64 << 10
+
+
+def parse_bytes(value: object) -> int:
+    """Turn "500MB" or "1GiB" into bytes."""
+    found = (
+        re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB|MiB|GiB)", value)
+        if isinstance(value, str)
+        else None
+    )
+    if found is None:
+        raise ValueError('expected an amount of memory such as "500MB", "1GiB" or "1.5GB"')
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+MemorySize = Annotated[
+    int,
+    BeforeValidator(parse_bytes, json_schema_input_type=str),
+    Field(json_schema_extra={"type": "string", "pattern": r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$"}),
+]
+
+
+def use_one_heap() -> None:
+    """Let what one thread gives back serve the others; to be called before Arrow is imported.
+
+    By default every thread has a heap of its own, and Arrow one more, each of which keeps the
+    most it ever held. An operator's own ARROW_DEFAULT_MEMORY_POOL is respected.
+    """
+    import ctypes
+
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # Only the GNU library has it.
+    if mallopt:
+        mallopt(_M_ARENA_MAX, 1)
+
+
+def bytes_for_chunk(limit: int, *, threads: int) -> int:
+    """How large a chunk may be as it is read, so that this process stays below a limit.
+
+    What the process holds already, with the model in it, is not counted twice; so it is asked
+    when the model is loaded.
+    """
+    left = limit - _held() - threads * _READER_BYTES
+    # Every slice reads one, one waits for each lane, and as many are at work.
+    return max(_LEAST_BYTES, left // (2 * threads + 1 + threads * _COPIES))
+
+
+def _held() -> int:
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return 0
+    return int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
