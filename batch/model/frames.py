@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from batch.arrays import to_numpy
 from batch.columns import InputColumn, arrow_type, type_of_arrow
 from batch.errors import DoesNotFit
 
@@ -27,8 +28,25 @@ def to_frame(batch: pa.RecordBatch, columns: Sequence[InputColumn]) -> pd.DataFr
     bool → bool (object with nulls), date → datetime64[us], timestamp → datetime64[us, UTC],
     category → category.
     """
+    if all(_is_plain(batch.column(column.name), column) for column in columns):
+        return _plain_frame(batch, [column.name for column in columns])
     series = {column.name: _series(batch.column(column.name), column) for column in columns}
     return pd.DataFrame(series, index=pd.RangeIndex(batch.num_rows))
+
+
+def _is_plain(values: pa.Array, column: InputColumn) -> bool:
+    return values.type == pa.float64() and column.dtype in {None, "float64"}
+
+
+def _plain_frame(batch: pa.RecordBatch, names: list[str]) -> pd.DataFrame:
+    """Columns of float64 alone: one block of memory, which a frame of Series would copy them to."""
+    block = np.empty((len(names), batch.num_rows))
+    for row, name in zip(block, names, strict=True):
+        values = batch.column(name)
+        row[:] = to_numpy(values)
+        if values.null_count:
+            row[to_numpy(pc.is_null(values))] = np.nan
+    return pd.DataFrame(block.T, columns=names, copy=False)
 
 
 def describe_columns(sample: pd.DataFrame) -> tuple[InputColumn, ...]:
