@@ -26,6 +26,8 @@ from batch.publishing import require_not_paused, require_same_output
 from batch.record import RunRecord
 from batch.reporting import Outcome
 from batch.slices import PlannedInput
+from batch.store import open_store
+from batch.store.ahead import Ahead
 from batch.store.base import Store
 from batch.version import Live
 from batch.working import Task
@@ -95,7 +97,10 @@ def backfill(job: Job, request: Request, options: Options) -> Outcome:
 def _backfill(begun: Attempt, request: Request) -> Outcome:
     job = begun.job
     live = open_live(begun)
-    with _chosen(job, begun.store, live, request) as (choice, model):
+    with (
+        _chosen(job, begun.store, live, request) as (choice, model),
+        Ahead(open_store(job.pattern.base)) as ahead,
+    ):
         begun.trace.waiting = len(choice.waiting)
         if not choice.todo:
             return _nothing(live, choice, request)
@@ -108,6 +113,7 @@ def _backfill(begun: Attempt, request: Request) -> Outcome:
             ledger=live.ledger,
             open_output=begun.options.open_output,
             code_folder=model.code_folder,
+            ahead=ahead,
             request=msgspec.json.encode(request).decode(),
             keeps_model=model.keeps_model,
             suspects=read_suspects(begun.store.url),

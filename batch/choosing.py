@@ -18,10 +18,11 @@ from batch.manifest import Document
 from batch.modelfile import model_file
 from batch.newest import read_kept
 from batch.planning import Survey, Waiting
-from batch.preparing import recipe_of
+from batch.preparing import Incoming, recipe_of
 from batch.recipe import Recipe
 from batch.sidecar import Sidecar
 from batch.slices import PlannedInput
+from batch.store import open_store
 from batch.store.base import Store
 from batch.store.documents import read_document
 from batch.version import Live
@@ -129,7 +130,8 @@ def chosen_model(
         return
     other = _located(request.model) if request.model else None
     with model_file(other or job.model_url) as path:
-        recipe, sidecar = recipe_of(job, store, live, todo, model=path, other=other)
+        incoming = Incoming(todo, open_store(job.pattern.base))
+        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
         yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
 
 

@@ -119,6 +119,11 @@ def _gone(ledger: Ledger, present: frozenset[str]) -> tuple[str, ...]:
     return tuple(path for path in paths if path not in present)
 
 
+def in_reading_order(inputs: Iterable[PlannedInput]) -> tuple[PlannedInput, ...]:
+    """The inputs as their slices will hold them, where nothing was done before."""
+    return tuple(planned for group in pack(inputs) for planned in group)
+
+
 def _is_compressed(path: str) -> bool:
     return path.endswith(".parquet") or compression_of(path) is not None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from batch.chunk import Unreadable
@@ -19,12 +20,20 @@ from batch.recipe import Recipe, compose
 from batch.sidecar import Sidecar, read_model_file
 from batch.slices import PlannedInput
 from batch.store import open_store
-from batch.store.base import Changed, Missing, Store
+from batch.store.base import Changed, Missing, Source, Store
 from batch.version import Live
 
 
+@dataclass(frozen=True)
+class Incoming:
+    """Inputs to take in, and where they are read from."""
+
+    todo: Sequence[PlannedInput]
+    source: Source
+
+
 def recipe_of(
-    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput], *, model: Path,
+    job: Job, store: Store, live: Live, incoming: Incoming, *, model: Path,
     other: str | None = None,
 ) -> tuple[Recipe, Sidecar | None]:  # fmt: skip
     """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`.
@@ -33,7 +42,7 @@ def recipe_of(
     """
     pin = None if other else job.settings.model.sha256
     sha256, sidecar = read_model_file(model, pin=pin, source=other or job.model_url)
-    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, todo)), sidecar
+    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, incoming)), sidecar
 
 
 def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
@@ -53,7 +62,7 @@ def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
 
 
 def _pinned_columns(
-    job: Job, store: Store, live: Live, todo: Sequence[PlannedInput]
+    job: Job, store: Store, live: Live, incoming: Incoming
 ) -> dict[str, InputColumn]:
     """The types of the key and the passed-through columns that only Parquet files tell.
 
@@ -71,12 +80,13 @@ def _pinned_columns(
             recipe = read_recipe(store, live.manifest.model)
             pinned = {column.name: column for column in recipe.columns if column.name in carried}
     unknown = [name for name in carried if name not in pinned]
-    inputs = open_store(job.pattern.base)
-    for planned in todo if unknown else ():
+    for planned in incoming.todo if unknown else ():
         try:
-            with inputs.fetch(planned.path) as local:
+            with incoming.source.fetch(
+                planned.path, token=planned.token, size=planned.size
+            ) as local:
                 return pinned | {column.name: column for column in file_columns(local, unknown)}
-        except (Unreadable, Missing):
+        except (Unreadable, Missing, Changed):
             continue  # It becomes an unreadable input; the next one tells the types.
     return pinned
 

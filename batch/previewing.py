@@ -13,10 +13,10 @@ from batch.modelfile import model_file
 from batch.newest import read_live
 from batch.pending import adopt, read_pending
 from batch.planning import Survey, pack
-from batch.preparing import recipe_of, replacement
+from batch.preparing import Incoming, recipe_of, replacement
 from batch.publishing import require_same_output
 from batch.recipe import Recipe
-from batch.store import open_output
+from batch.store import open_output, open_store
 from batch.store.base import Store
 from batch.version import Live
 
@@ -47,7 +47,8 @@ def preview(job: Job) -> Preview:
     notes = _notes(store, live, seen)
     try:
         with model_file(job.model_url) as model:
-            recipe = recipe_of(job, store, live, found.todo, model=model)[0]
+            incoming = Incoming(found.todo, open_store(job.pattern.base))
+            recipe = recipe_of(job, store, live, incoming, model=model)[0]
     except BatchError as error:
         notes.append(f"a run would stop: {error.message}")
         return _without_recipe(job, live, found, notes)

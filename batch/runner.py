@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch.attempt import Attempt, Options, anew, attempt, carry_out, open_live
 from batch.inputs import survey_inputs
 from batch.job import Job
 from batch.lock import read_suspects
-from batch.planning import Survey
+from batch.planning import Survey, in_reading_order
 from batch.reporting import Outcome
+from batch.store import open_store
 from batch.tidying import tidy
 from batch.version import Live
+
+if TYPE_CHECKING:
+    from batch.store.ahead import Ahead
 
 __all__ = ["Options", "run"]
 
@@ -39,17 +44,22 @@ def _run(begun: Attempt) -> Outcome:
         return _nothing(live, found)
     # From here on there may be something to predict: what that takes is loaded only now.
     from batch.modelfile import model_file
+    from batch.store.ahead import Ahead
 
-    with model_file(job.model_url) as model:
-        return _predict(begun, live, found, model)
+    with Ahead(open_store(job.pattern.base)) as ahead:
+        if job.settings.output.mode == "append":
+            ahead.begin(in_reading_order(found.todo))  # They come while everything is made ready.
+        with model_file(job.model_url) as model:
+            return _predict(begun, live, found, model, ahead)
 
 
-def _predict(begun: Attempt, live: Live, found: Survey, model: Path) -> Outcome:
-    from batch.preparing import recipe_of, replacement
+def _predict(begun: Attempt, live: Live, found: Survey, model: Path, ahead: Ahead) -> Outcome:
+    from batch.preparing import Incoming, recipe_of, replacement
     from batch.working import Task
 
     job, store = begun.job, begun.store
-    recipe, sidecar = recipe_of(job, store, live, found.todo, model=model)
+    incoming = Incoming(found.todo, ahead.source)
+    recipe, sidecar = recipe_of(job, store, live, incoming, model=model)
     if job.settings.output.mode == "replace":
         found = replacement(job, live, found, recipe)
         if not found.todo:
@@ -63,6 +73,7 @@ def _predict(begun: Attempt, live: Live, found: Survey, model: Path) -> Outcome:
         ledger=live.ledger,
         open_output=begun.options.open_output,
         code_folder=job.folder,
+        ahead=ahead,
         suspects=read_suspects(store.url),
         left_behind=begun.lock.left_behind,
         note=begun.lock.note,

@@ -20,7 +20,7 @@ from batch.ledger import Ledger
 from batch.logs import utc_now
 from batch.modelfile import model_file
 from batch.newest import read_live
-from batch.preparing import recipe_of
+from batch.preparing import Incoming, recipe_of
 from batch.publishing import require_same_output
 from batch.recipe import Recipe
 from batch.reporting import Trace
@@ -135,7 +135,9 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     require_same_output(live, job)
     todo = (source.planned,) if source else ()
     with model_file(job.model_url) as model:
-        recipe, sidecar = recipe_of(source.job if source else job, output, live, todo, model=model)
+        asked = source.job if source else job
+        incoming = Incoming(todo, open_store(asked.pattern.base))
+        recipe, sidecar = recipe_of(asked, output, live, incoming, model=model)
         scorer = load_scorer(
             model,
             recipe,

@@ -21,7 +21,6 @@ from batch.recipe import Recipe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
 from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
-from batch.store import open_store
 from batch.store.ahead import Ahead
 from batch.store.base import Missing, Store
 from batch.worker import Assignment, tools_of
@@ -31,7 +30,7 @@ from batch.worker import Assignment, tools_of
 class Task:
     """What one run has to predict, and by what; `model` is the model file.
 
-    `code_folder` holds its hooks. `request` tells one backfill from another; with `keeps_model`
+    `ahead` brings the inputs, if they are not at hand. `code_folder` holds its hooks. `request` tells one backfill from another; with `keeps_model`
     applications are not told of the model. `left_behind` is what the run before was predicting
     when it died; `suspects` are inputs that ended a process before. `note` tells the next run what
     this process is predicting.
@@ -45,6 +44,7 @@ class Task:
     ledger: Ledger
     open_output: Callable[[Job], Store]
     code_folder: Path
+    ahead: Ahead
     request: str = ""
     keeps_model: bool = False
     suspects: frozenset[str] = frozenset()
@@ -79,10 +79,8 @@ def _predict_left(
     parallelism = choose_parallelism(
         task.job.settings.run, left, is_thread_safe=_is_thread_safe(task)
     )
-    with (
-        Ahead(open_store(task.job.pattern.base)) as ahead,
-        Lanes(parallelism.threads if parallelism.workers == 1 else 1) as lanes,
-    ):
+    ahead = task.ahead
+    with Lanes(parallelism.threads if parallelism.workers == 1 else 1) as lanes:
         # The first inputs come while the model is loaded.
         ahead.begin(inputs_of(without(left, apart)))
         assignment = _ready(store, task, trace, parallelism)

@@ -64,21 +64,29 @@ class Ahead:
             self._bringing.callback(_Bringing(self._store, self._folder, wanted).stop)
         return self._folder
 
+    @property
+    def source(self) -> Source:
+        """The inputs as they come, for whoever only looks: they stay for those who predict."""
+        return Brought(self._store, self._folder, keeps=True) if self._folder else self._store
+
     def end(self) -> None:
         """Bring no more, and remove what nobody took."""
         self._bringing.close()
-        self._wanted = ()
+        self._wanted, self._folder = (), None
 
 
 class Brought:
-    """Fetches what `Ahead` brings; what it could not bring is fetched in the usual way."""
+    """Fetches what `Ahead` brings; what it could not bring is fetched in the usual way.
 
-    def __init__(self, store: Source, folder: Path) -> None:
-        self._store, self._folder = store, folder
+    Each comes for one who takes it, unless this one `keeps` it there.
+    """
+
+    def __init__(self, store: Source, folder: Path, *, keeps: bool = False) -> None:
+        self._store, self._folder, self._keeps = store, folder, keeps
 
     @contextmanager
     def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
-        """As a store does, but once for each input."""
+        """As a store does."""
         target = self._folder / _name(path, token)
         if not self._comes(target):
             with self._store.fetch(path, token=token, size=size) as local:
@@ -87,7 +95,8 @@ class Brought:
         try:
             yield target
         finally:
-            target.unlink(missing_ok=True)
+            if not self._keeps:
+                target.unlink(missing_ok=True)
 
     def _comes(self, target: Path) -> bool:
         while not target.exists():
