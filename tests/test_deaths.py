@@ -153,6 +153,45 @@ def test_a_run_that_is_told_to_stop_ends_its_children_and_goes_on_later(
     assert job.judge()["totals"]["records"] == 6
 
 
+def test_threads_that_are_told_to_stop_end_with_their_chunk(
+    job: JobFolder, hook: Callable[[str], None]
+) -> None:
+    """Exit 75 at once, not at the end of the input, and the next run publishes."""
+    hook("if (FOLDER / 'slow').exists(): time.sleep(0.5)", "(FOLDER / 'begun').touch()")
+    job.configure(model={"preprocess": "hook:change"}, run={"threads": 2, "chunk_rows": 3})
+    (job.folder / "slow").touch()
+    for name in ("1.csv", "2.csv"):
+        make_large(job, name, "".join(f"{name}{row},1,1\n" for row in range(60)))
+    with start(job) as run:
+        wait_for((job.folder / "begun").exists)
+        began = time.monotonic()
+        run.terminate()
+        stderr = run.communicate(timeout=40)[1]
+    assert run.returncode == 75, stderr
+    assert time.monotonic() - began < 9
+    assert "stopped: SIGTERM" in stderr
+    assert "Traceback" not in stderr
+    (job.folder / "slow").unlink()
+    job.configure(run={"threads": 2})
+    assert job.run().name == "published"
+    assert job.judge()["totals"]["records"] == 120
+
+
+def test_of_what_threads_were_at_when_they_died_the_guilty_is_found(
+    job: JobFolder, hook: Callable[[str], None]
+) -> None:
+    """All that was at work is tried apart by the next run, and the others are published."""
+    hook("if 666 in set(frame.x): os.kill(os.getpid(), signal.SIGSEGV)", "time.sleep(0.2)")
+    job.configure(model={"preprocess": "hook:change"}, run={"threads": 3})
+    for number in range(4):
+        make_large(job, f"{number}.csv", f"k{number},{666 if number == 2 else 1},1\n")
+    assert job.command("run", str(job.folder)).returncode == -signal.SIGSEGV
+    again = job.command("run", str(job.folder))
+    assert again.returncode == 65
+    assert "2.csv: the process that predicted it was ended by the system: SIGSEGV" in again.stderr
+    assert job.judge()["totals"]["inputs"] == 3
+
+
 def test_a_model_that_does_not_return_is_not_waited_for(
     job: JobFolder, hook: Callable[[str], None]
 ) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -519,6 +520,29 @@ def test_workers_give_the_same_rows(job: JobFolder, monkeypatch: pytest.MonkeyPa
         job.add(f"{number}.csv", DAY_1)
     job.run()
     assert len(job.judge()["files"]) == 4
+
+
+def test_neither_processes_nor_threads_nor_chunks_change_a_prediction(
+    job: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every row is the same, and in the same order within its input."""
+    monkeypatch.setattr(planning, "SMALL_BYTES", 0)
+    for number in range(3):
+        job.add(f"{number}.csv", [(f"k{number}-{row}", row / 7, row % 5) for row in range(200)])
+    ways: list[dict[str, Any]] = [
+        {"workers": 1, "threads": 1}, {"threads": 3}, {"threads": 2, "chunk_rows": 7},
+        {"workers": 2, "chunk_rows": 50}, {"threads": 2, "memory": "1MB"},
+    ]  # fmt: skip
+    found = []
+    for way in ways:
+        job.configure(run=way)
+        assert job.run(accept_older=True).exit_code == 0
+        tables = [pq.read_table(path) for path in job.output.glob("data/*/*.parquet")]
+        rows = pa.concat_tables(tables).sort_by([("_input", "ascending"), ("_row", "ascending")])
+        assert rows.num_rows == 600
+        found.append(rows.to_pylist())
+        shutil.rmtree(job.output)
+    assert all(rows == found[0] for rows in found)
 
 
 def test_a_run_over_its_time_stops_and_goes_on_later(job: JobFolder) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from batch.store import open_store
@@ -34,6 +36,27 @@ def test_inputs_are_listed_once_in_a_run(job: S3JobFolder) -> None:
             client().meta.events.unregister("provide-client-params.s3.ListObjectsV2", note)
         assert listed.count("a job/data/") == 1
         listed.clear()
+
+
+def test_every_input_is_fetched_once(job: S3JobFolder) -> None:
+    """The one that tells the types of the key too, which only Parquet knows."""
+    fetched: list[str] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        fetched.append(params["Key"].rpartition("/")[2])
+
+    job.configure(input={"path": "data/*.parquet"})
+    for number in range(3):
+        table = pa.table({"id": [f"k{number}"], "x": [1.0], "y": [2.0]})
+        (job.folder / "data").mkdir(exist_ok=True)
+        pq.write_table(table, job.folder / f"data/{number}.parquet")
+    client().meta.events.register("provide-client-params.s3.GetObject", note)
+    try:
+        assert job.run().name == "published"
+    finally:
+        client().meta.events.unregister("provide-client-params.s3.GetObject", note)
+    names = {f"{number}.parquet" for number in range(3)}
+    assert sorted(name for name in fetched if name in names) == sorted(names)
 
 
 def test_a_versioned_bucket_is_no_different(job: S3JobFolder) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -313,6 +316,54 @@ def test_equal_records_get_equal_predictions_in_any_chunk() -> None:
 
 
 # Hooks
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [StandardScaler(), LogisticRegression()],
+        [StandardScaler(), PCA(1), RandomForestClassifier(5, random_state=0)],
+        ["passthrough", HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=2)],
+        [make_pipeline(StandardScaler(), PCA(1)), KNeighborsClassifier(3)],
+    ],
+)
+def test_methods_of_a_pipeline_give_what_each_gives_alone(steps: list[Any]) -> None:
+    """They share the steps before the last one, and not a bit of their answers is another."""
+    model = make_pipeline(*steps).fit(NUMBERS, TWO)
+    found = score(model, NUMBERS, "predict", "predict_proba")
+    assert found["prediction"] == model.predict(NUMBERS).tolist()
+    assert found["probability_1"] == model.predict_proba(NUMBERS)[:, 1].tolist()
+
+
+def test_a_frame_of_floats_is_what_it_would_be_column_by_column() -> None:
+    """Types, nulls, names and index; whatever stands beside them."""
+    floats = pd.DataFrame({"x": [1.5, np.nan, -0.0], "y": [np.inf, 2.0, 1e-300]})
+    columns = describe_columns(floats)
+    beside = describe_columns(floats.assign(z=["a", "b", "c"]))
+    alone = to_frame(to_batch(floats, columns), columns)
+    mixed = to_frame(to_batch(floats.assign(z=["a", "b", "c"]), beside), beside)
+    pd.testing.assert_frame_equal(alone, mixed[["x", "y"]])
+    pd.testing.assert_frame_equal(alone, floats)
+
+
+def test_several_threads_may_score_at_once_and_warn_nobody() -> None:
+    """And afterwards warnings are what they were."""
+
+    class Talkative(LinearRegression):
+        def predict(self, features: Any) -> Any:
+            time.sleep(0.001)
+            warnings.warn("under cron this would be a mail", stacklevel=1)
+            return super().predict(features)
+
+    scorer = scorer_of(Talkative().fit(NUMBERS, TWO), NUMBERS)
+    batch, before = to_batch(NUMBERS, scorer.columns), list(warnings.filters)
+    with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor(8) as threads:
+        warnings.simplefilter("always")
+        inside = list(warnings.filters)
+        list(threads.map(scorer.score, [batch] * 50))
+        assert warnings.filters == inside
+    assert caught == []
+    assert warnings.filters == before
 
 
 def test_hooks_stand_before_and_after_the_model() -> None:
