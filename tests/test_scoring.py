@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     BaggingClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
     RandomForestRegressor,
@@ -333,6 +335,42 @@ def test_methods_of_a_pipeline_give_what_each_gives_alone(steps: list[Any]) -> N
     found = score(model, NUMBERS, "predict", "predict_proba")
     assert found["prediction"] == model.predict(NUMBERS).tolist()
     assert found["probability_1"] == model.predict_proba(NUMBERS)[:, 1].tolist()
+
+
+@pytest.mark.parametrize("target", [TWO, THREE, WORDS])
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(2, random_state=3),
+        ExtraTreesClassifier(4, max_depth=2, random_state=0),
+        HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=3),
+        GradientBoostingClassifier(n_estimators=2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_trees_say_the_class_that_they_say_alone(model: Any, target: Any) -> None:
+    """Also where two classes are equally probable, as two trees that disagree have it."""
+    numbers = pd.concat([NUMBERS, NUMBERS / 2, NUMBERS - 1], ignore_index=True)
+    model = clone(model).fit(NUMBERS, target)
+    found = score(model, numbers, "predict", "predict_proba")
+    assert found["prediction"] == model.predict(numbers).tolist()
+    alone = score(model, numbers, "predict_proba")
+    assert {name: found[name] for name in alone} == alone
+    assert list(found) == ["prediction", *alone]
+
+
+def test_a_forest_that_knows_one_class_says_it() -> None:
+    """There is no second probability to compare with."""
+    model = RandomForestClassifier(2).fit(NUMBERS, np.zeros(ROWS))
+    assert set(score(model, NUMBERS, "predict", "predict_proba")["prediction"]) == {0.0}
+
+
+def test_several_outputs_of_a_forest_are_asked_one_by_one() -> None:
+    """Each has probabilities of its own."""
+    both = np.column_stack([TWO, THREE])
+    model = RandomForestClassifier(3, random_state=0).fit(NUMBERS, both)
+    found = score(model, NUMBERS, "predict", "predict_proba")
+    assert found["prediction_1"] == model.predict(NUMBERS)[:, 1].tolist()
 
 
 def test_a_frame_of_floats_is_what_it_would_be_column_by_column() -> None:

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
 from batch.job import Method
 from batch.manifest import Histogram
+from batch.model.asking import ask
 from batch.model.frames import to_frame
 
 Hook = Callable[[pd.DataFrame], pd.DataFrame]
@@ -89,10 +89,9 @@ class Scorer:
 
     def _predict(self, features: Any, rows: int) -> pd.DataFrame:
         found: dict[str, Any] = {}
-        estimator, features = _at_its_last_step(self.estimator, features, self.methods)
-        for method in self.methods:
-            answer = getattr(estimator, method)(features)
-            found.update(_named(method, answer, getattr(estimator, "classes_", None)))
+        classes = getattr(self.estimator, "classes_", None)
+        for method, answer in ask(self.estimator, self.methods, features).items():
+            found.update(_named(method, answer, classes))
         wrong = {name: len(values) for name, values in found.items() if len(values) != rows}
         if wrong:
             raise DoesNotFit(
@@ -100,18 +99,6 @@ class Scorer:
                 'a text model reads one column: set features = "NAME"',
             )
         return pd.DataFrame(found)
-
-
-def _at_its_last_step(estimator: Any, features: Any, methods: Sequence[Method]) -> tuple[Any, Any]:
-    """The last step of a pipeline and what it gets, so that several methods share the steps before.
-
-    All that `Pipeline` itself does for a method is to transform by the earlier steps.
-    """
-    is_shared = type(estimator) is Pipeline and len(methods) > 1 and len(estimator.steps) > 1
-    last = estimator.steps[-1][1] if is_shared else None
-    if last is None or not all(hasattr(last, method) for method in methods):
-        return estimator, features
-    return last, estimator[:-1].transform(features)
 
 
 class _Silence:
