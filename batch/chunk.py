@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: A raw record is kept up to this many characters.
 RAW_CHARACTERS = 10_000
 
-#: Where nothing bounds the bytes of a chunk.
-ANY_SIZE = 1 << 62
+#: A chunk as it is read has about so many bytes at the most.
+CHUNK_BYTES = 12 << 20
 
 #: A value is shown in a reason up to this many characters.
 SHOWN_CHARACTERS = 80

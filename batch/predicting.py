@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from batch import layout
 from batch.batching import Batch, Batching
-from batch.chunk import ANY_SIZE, Decoder, Unreadable, Untyped
+from batch.chunk import CHUNK_BYTES, Decoder, Unreadable, Untyped
 from batch.columns import INPUT
 from batch.counting import PredictedRows
 from batch.digest import digest_file
@@ -46,7 +46,7 @@ class Tools:
     recipe: Recipe
     reference: Histogram | None
     tell: Callable[[int], None]
-    chunk_bytes: int = ANY_SIZE
+    chunk_bytes: int = CHUNK_BYTES
     lanes: Lanes = field(default_factory=partial(Lanes, 1))
 
 
@@ -200,7 +200,9 @@ class _SliceRun:
                 break
             waiting.append(untyped)
             rows, size = rows + untyped.rows, size + untyped.bytes
-            if rows >= self._tools.batching.chunk_rows or size >= self._tools.chunk_bytes:
+            # The next piece will be as large as this one.
+            is_full = rows + untyped.rows > self._tools.batching.chunk_rows
+            if is_full or size + untyped.bytes > self._tools.chunk_bytes:
                 yield waiting
                 waiting, rows, size = [], 0, 0
         if waiting:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch import layout
-from batch.chunk import ANY_SIZE
+from batch.chunk import CHUNK_BYTES
 from batch.columns import InputColumn
 from batch.engine import Parallelism
 from batch.errors import DoesNotFit
@@ -100,11 +100,10 @@ def _make_tools(assignment: Assignment) -> Tools:
     if assignment.parallelism != Parallelism(1, 1):
         scorer.use_one_thread()
     settings, run = job.settings.input, job.settings.run
-    chunk_bytes = (
-        bytes_for_chunk(run.memory, threads=assignment.parallelism.threads)
-        if run.memory
-        else ANY_SIZE
-    )
+    chunk_bytes = CHUNK_BYTES
+    if run.memory:
+        fitting = bytes_for_chunk(run.memory, threads=assignment.parallelism.threads)
+        chunk_bytes = min(chunk_bytes, fitting)
     return Tools(
         inputs=open_store(job.pattern.base),
         output=output,

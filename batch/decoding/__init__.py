@@ -10,7 +10,7 @@ from csv import Error as CsvError  # A module of this package is called csv too.
 import pyarrow as pa
 
 from batch.casting import WrongType
-from batch.chunk import ANY_SIZE, Chunk, Decoder, Unreadable, Untyped
+from batch.chunk import CHUNK_BYTES, Chunk, Decoder, Unreadable, Untyped
 from batch.columns import InputColumn
 from batch.decoding.csv import decode_csv
 from batch.decoding.jsonl import decode_jsonl
@@ -30,7 +30,7 @@ def open_decoder(
     key: Sequence[str],
     text: TextOptions,
     chunk_rows: int,
-    chunk_bytes: int = ANY_SIZE,
+    chunk_bytes: int = CHUNK_BYTES,
 ) -> Decoder:
     """The function that reads inputs of a format into chunks of at most `chunk_rows` records.
 

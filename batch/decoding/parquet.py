@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from batch.arrays import to_arrow
 from batch.casting import cast_arrow
 from batch.chunk import (
-    ANY_SIZE,
+    CHUNK_BYTES,
     SHOWN_CHARACTERS,
     Chunk,
     TypedColumn,
@@ -31,7 +31,7 @@ _PROBED_ROWS = 1_000
 
 
 def decode_parquet(
-    path: str, *, columns: Sequence[InputColumn], chunk_rows: int, chunk_bytes: int = ANY_SIZE
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[Untyped]:
     """The records of a Parquet file, the wanted columns only."""
     with pq.ParquetFile(
@@ -71,11 +71,12 @@ def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
 
 
 def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
-    """How many records have so many bytes, by those of the first ones."""
-    if chunk_bytes < ANY_SIZE:
+    """How many records have so many bytes, by those of the first ones; all of a small file."""
+    groups = (file.metadata.row_group(index) for index in range(file.num_row_groups))
+    if sum(group.total_byte_size for group in groups) > chunk_bytes:
         for first in file.iter_batches(batch_size=_PROBED_ROWS, columns=names):
             return int(max(1, chunk_bytes * first.num_rows // max(1, first.nbytes)))
-    return ANY_SIZE
+    return int(max(1, file.metadata.num_rows))
 
 
 def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]) -> Chunk:
