@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import TryAgain
-from batch.job import RunSection
 from batch.lanes import Lanes
+from batch.machine import RunSection
 from batch.slices import Receipt, Slice
 
 Predict = Callable[[Slice], Receipt]

@@ -18,15 +18,15 @@ from batch.batching import Batch, Batching
 from batch.chunk import CHUNK_BYTES, Decoder, Unreadable, Untyped
 from batch.columns import INPUT
 from batch.counting import PredictedRows
-from batch.digest import digest_file
 from batch.job import InputSection
 from batch.lanes import Lanes
 from batch.manifest import Column, Histogram, PartFile, encode
+from batch.opening import opened
 from batch.parts import PartWriter, columns_of
 from batch.recipe import Recipe
 from batch.slices import InputResult, Receipt, Slice
-from batch.store.base import Changed, Missing, Source, Store
-from batch.tally import LEFT_OUT, Moved, Piece, Resent, Tally, left_out, note_failure
+from batch.store.base import Source, Store
+from batch.tally import LEFT_OUT, Piece, Tally, left_out, note_failure
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _SliceRun:
 
     def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[Tally]:
         tally = Tally(self._slice.inputs[0])
-        with self._opened(tally) as local:
+        with opened(tally, self._tools.inputs) as local:
             tasks = (partial(self._type, tally, group) for group in self._groups(local))
             for done in self._tools.lanes.in_order(tasks):
                 for piece in done.pieces:
@@ -154,40 +154,12 @@ class _SliceRun:
         yield waiting
 
     def _pieces(self, tally: Tally) -> list[Piece]:
-        with self._opened(tally) as local, self._timed("read"):
+        with self._timed("read"), opened(tally, self._tools.inputs) as local:
             pieces = [Piece(tally, untyped()) for untyped in self._tools.decode(str(local))]
             for piece in pieces:
                 tally.take(piece.chunk)
         self._require_few_rejects(tally)
         return [piece for piece in pieces if piece.rows]
-
-    @contextmanager
-    def _opened(self, tally: Tally) -> Iterator[Path]:
-        """The input to read; leaving this checks that it is still the one that was planned."""
-        planned = tally.planned
-        failure: Unreadable | None = None
-        try:
-            with self._tools.inputs.fetch(
-                planned.path, token=planned.token, size=planned.size
-            ) as local:
-                tally.digest = self._digest(local)
-                if tally.digest == planned.seen_digest:
-                    raise Resent(tally.digest)
-                try:
-                    yield local
-                except Unreadable as error:  # Unless it changed meanwhile: then that is the reason.
-                    failure = error
-        except (Missing, Changed) as error:
-            raise Moved(error.message) from None
-        if failure:
-            raise failure
-
-    def _digest(self, local: Path) -> str:
-        try:
-            with self._timed("read"):
-                return digest_file(local)
-        except OSError as error:
-            raise Unreadable(f"cannot be read: {error.strerror or error}") from None
 
     def _groups(self, local: Path) -> Iterator[list[Untyped]]:
         """So many records that the model is worth asking."""

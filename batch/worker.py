@@ -99,11 +99,8 @@ def _make_tools(assignment: Assignment) -> Tools:
     )
     if assignment.parallelism != Parallelism(1, 1):
         scorer.use_one_thread()
-    settings, run = job.settings.input, job.settings.run
-    chunk_bytes = CHUNK_BYTES
-    if run.memory:
-        fitting = bytes_for_chunk(run.memory, threads=assignment.parallelism.threads)
-        chunk_bytes = min(chunk_bytes, fitting)
+    settings, chunk_rows = job.settings.input, job.settings.run.chunk_rows
+    chunk_bytes = _chunk_bytes(assignment)
     return Tools(
         inputs=open_store(job.pattern.base),
         output=output,
@@ -112,14 +109,14 @@ def _make_tools(assignment: Assignment) -> Tools:
             columns_to_read(job, recipe, scorer),
             key=recipe.key,
             text=recipe.text,
-            chunk_rows=run.chunk_rows,
+            chunk_rows=chunk_rows,
             chunk_bytes=chunk_bytes,
         ),
         batching=Batching(
             scorer.score,
             tuple(column.name for column in scorer.columns),
             (*recipe.key, *recipe.passthrough),
-            chunk_rows=run.chunk_rows,
+            chunk_rows=chunk_rows,
         ),
         chunk_bytes=chunk_bytes,
         settings=settings,
@@ -128,6 +125,13 @@ def _make_tools(assignment: Assignment) -> Tools:
         reference=scorer.reference,
         tell=assignment.tell or _say_nothing,
     )
+
+
+def _chunk_bytes(assignment: Assignment) -> int:
+    limit = assignment.job.settings.run.memory
+    if limit is None:
+        return CHUNK_BYTES
+    return min(CHUNK_BYTES, bytes_for_chunk(limit, threads=assignment.parallelism.threads))
 
 
 def _say_nothing(records: int) -> None:

@@ -24,7 +24,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"client"},
     ],
     "stages": [
-        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "batching", "bisecting", "tally", "rows", "counting"}, {"engine"},
+        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "opening", "batching", "bisecting", "tally", "rows", "counting"}, {"engine"},
         {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
         {"signals"},
     ],
@@ -33,7 +33,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
          "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
          "digest", "wording", "duration", "section", "limits",
-         "arrays", "latest", "causes", "memory"},
+         "arrays", "latest", "causes", "memory", "machine"},
     ],
     "ground": [{"errors", "logs", "lanes"}],
 }  # fmt: skip
