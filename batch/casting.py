@@ -66,6 +66,10 @@ def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
 
 def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
     """A Parquet column. Raises `WrongType` where its type can never fit."""
+    # Nearly all numbers are fine as they are, and many small inputs have very many columns.
+    is_wanted = (values.type, column.type) in _WANTED
+    if is_wanted and not values.null_count and not has_nan(values):
+        return values, []
     found = type_of_arrow(values.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
@@ -86,6 +90,9 @@ def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
     return _judge(given, _from_arrow(values, column), column)
 
 
+_WANTED = {
+    (pa.int64(), "int64"), (pa.int64(), None), (pa.float64(), "float64"), (pa.float64(), None),
+}  # fmt: skip
 _FITTING = {
     ("string", "string"), ("string", "category"), ("int64", "category"), ("int64", "int64"),
     ("float64", "int64"), ("int64", "float64"), ("float64", "float64"), ("bool", "bool"),
