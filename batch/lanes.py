@@ -37,20 +37,6 @@ class Lanes:
         self._executor: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        if self._threads > 1:
-            from threadpoolctl import ThreadpoolController
-
-            # As many lanes as cores leave no cores for threads within the libraries. BLAS counts
-            # for the process, OpenMP for each thread that calls.
-            libraries = ThreadpoolController()
-            self._open.enter_context(libraries.limit(limits=1, user_api="blas"))
-            self._executor = self._open.enter_context(
-                ThreadPoolExecutor(
-                    self._threads,
-                    thread_name_prefix="lane",
-                    initializer=lambda: libraries.limit(limits=1, user_api="openmp"),
-                )
-            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +47,7 @@ class Lanes:
         self, work: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
         """What becomes of each item, as they are done. The first exception ends all of them."""
-        if self._executor is None:
+        if self._started() is None:
             yield from map(work, items)
             return
         left = iter(items)
@@ -83,7 +69,8 @@ class Lanes:
         The tasks are made in the thread that asks. Raises the first exception, when all that was
         begun is over.
         """
-        if self._executor is None:
+        lanes = self._started()
+        if lanes is None:
             yield from (task() for task in tasks)
             return
         begun = deque[Future[Result]]()
@@ -95,7 +82,7 @@ class Lanes:
                 if self._is_over.is_set():
                     self._room.release()
                     raise Abandoned
-                begun.append(self._executor.submit(task))
+                begun.append(lanes.submit(task))
             while begun:
                 yield self._take(begun)
         finally:
@@ -104,6 +91,24 @@ class Lanes:
             wait(begun)
             for _ in begun:
                 self._room.release()
+
+    def _started(self) -> ThreadPoolExecutor | None:
+        """The lanes, from the first work on: by then the model has brought its libraries."""
+        if self._threads > 1 and self._executor is None:
+            from threadpoolctl import ThreadpoolController
+
+            # As many lanes as cores leave no cores for threads within the libraries. BLAS counts
+            # for the process, OpenMP for each thread that calls.
+            libraries = ThreadpoolController()
+            self._open.enter_context(libraries.limit(limits=1, user_api="blas"))
+            self._executor = self._open.enter_context(
+                ThreadPoolExecutor(
+                    self._threads,
+                    thread_name_prefix="lane",
+                    initializer=lambda: libraries.limit(limits=1, user_api="openmp"),
+                )
+            )
+        return self._executor
 
     def _take(self, begun: deque[Future[Result]]) -> Result:
         future = begun.popleft()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -106,6 +109,23 @@ def test_slices_are_told_of_as_they_are_done(threads: int) -> None:
     """Each once, and no more at a time than lanes."""
     with Lanes(threads) as lanes:
         assert sorted(lanes.side_by_side(lambda item: item * 2, range(20))) == [*range(0, 40, 2)]
+
+
+def test_libraries_that_come_with_the_model_have_one_thread_too() -> None:
+    """A run opens its lanes before it loads the model."""
+    script = (
+        "from batch.lanes import Lanes\n"
+        "from threadpoolctl import threadpool_info\n"
+        "def counts():\n"
+        "    return {(one['user_api'], one['num_threads']) for one in threadpool_info()}\n"
+        "with Lanes(2) as lanes:\n"
+        "    import sklearn.ensemble\n"
+        "    found = set().union(*lanes.in_order([counts, counts]))\n"
+        "assert {api for api, _ in found} == {'blas', 'openmp'}, found\n"
+        "assert {count for _, count in found} == {1}, found\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "THREADS" not in name}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
 
 
 def test_libraries_get_their_threads_back() -> None:
