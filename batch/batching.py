@@ -49,14 +49,15 @@ class Batching:
         return [batch for together in self._together(pieces) for batch in self._predict(together)]
 
     def _together(self, pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-        batch = list[Piece]()
+        batch, rows = list[Piece](), 0
         for piece in pieces:
-            full = sum(other.rows for other in batch) + piece.rows > self.chunk_rows
+            full = rows + piece.rows > self.chunk_rows
             # Where only the files tell the types, each file is predicted with its own.
             if batch and (full or piece.schema != batch[0].schema):
                 yield batch
-                batch = []
+                batch, rows = [], 0
             batch.append(piece)
+            rows += piece.rows
         if batch:
             yield batch
 

@@ -140,17 +140,20 @@ class _SliceRun:
 
     def _read_whole(self, found: list[Tally | InputResult]) -> Iterator[list[Piece]]:
         """Each input to its end, until enough for the model came together."""
-        waiting = list[Piece]()
+        waiting, rows = list[Piece](), 0
         for planned in self._slice.inputs:
             tally = Tally(planned)
             try:
-                waiting += self._pieces(tally)
-                found.append(tally)
+                pieces = self._pieces(tally)
             except LEFT_OUT as error:
                 found.append(left_out(planned, error))
-            if sum(piece.rows for piece in waiting) >= self._tools.batching.chunk_rows:
+                continue
+            found.append(tally)
+            waiting += pieces
+            rows += sum(piece.rows for piece in pieces)
+            if rows >= self._tools.batching.chunk_rows:
                 yield waiting
-                waiting = []
+                waiting, rows = [], 0
         yield waiting
 
     def _pieces(self, tally: Tally) -> list[Piece]:
