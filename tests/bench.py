@@ -181,16 +181,17 @@ class Round:
 
 
 @contextmanager
-def process(state: Path) -> Iterator[None]:
-    """What a new process of a host has: the host's state, nothing loaded, its own import path."""
+def process(host: Path) -> Iterator[None]:
+    """What a new process of a host has: its state, its cache, nothing loaded, an import path."""
     tools, path = dict(worker._tools), sys.path[:]
-    before = os.environ["BATCH_PREDICT_STATE"]
-    os.environ["BATCH_PREDICT_STATE"] = str(state)
+    places = {"BATCH_PREDICT_STATE": host, "BATCH_PREDICT_CACHE": host / "cache"}
+    before = {name: os.environ[name] for name in places}
+    os.environ.update({name: str(place) for name, place in places.items()})
     worker._tools.clear()
     try:
         yield
     finally:
-        os.environ["BATCH_PREDICT_STATE"] = before
+        os.environ.update(before)
         worker._tools.clear()
         worker._tools.update(tools)
         sys.path[:] = path
