@@ -13,7 +13,7 @@ _UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 #: mallopt(3): how many heaps.
 _M_ARENA_MAX = -8
 #: What a reader of Parquet holds beside its chunk: dictionaries and pages of every column.
-_READER_BYTES = 64 << 20
+_READER_BYTES = 88 << 20
 #: Of a chunk at work: as it was read, typed, as a DataFrame, twice within the model, its answer.
 _COPIES = 6
 _LEAST_BYTES = 64 << 10

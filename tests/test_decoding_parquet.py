@@ -30,8 +30,10 @@ def column(name: str, kind: Any = None, **options: Any) -> InputColumn:
 class Decoded:
     """Everything that a Parquet file decodes to."""
 
-    def __init__(self, path: Path, columns: Any, *, chunk_rows: int = 1000) -> None:
-        decode = open_decoder("parquet", columns, key=["a"], text=TEXT, chunk_rows=chunk_rows)
+    def __init__(self, path: Path, columns: Any, *, chunk_rows: int = 1000, **size: int) -> None:
+        decode = open_decoder(
+            "parquet", columns, key=["a"], text=TEXT, chunk_rows=chunk_rows, **size
+        )
         self.rows: list[int] = []
         self.records: list[tuple[Any, ...]] = []
         self.types: list[list[str]] = []
@@ -55,10 +57,16 @@ def decoded(tmp_path: Path) -> Any:
     """A function that writes a table and decodes the file."""
 
     def decode(
-        table: pa.Table, *columns: InputColumn, chunk_rows: int = 1000, **options: Any
+        table: pa.Table,
+        *columns: InputColumn,
+        chunk_rows: int = 1000,
+        chunk_bytes: int = 10**6,
+        **options: Any,
     ) -> Any:
         pq.write_table(table, tmp_path / "x.parquet", **options)
-        return Decoded(tmp_path / "x.parquet", columns, chunk_rows=chunk_rows)
+        return Decoded(
+            tmp_path / "x.parquet", columns, chunk_rows=chunk_rows, chunk_bytes=chunk_bytes
+        )
 
     return decode
 
@@ -143,12 +151,23 @@ def test_what_python_cannot_hold_is_shown_all_the_same(decoded: Any) -> None:
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 3, 7, 100])
-def test_rows_are_numbered_across_row_groups(decoded: Any, chunk_rows: int) -> None:
-    """Whatever the size of chunks and groups, rejects counted."""
+@pytest.mark.parametrize("chunk_bytes", [10, 40, 80, 10**6])
+def test_rows_are_numbered_across_row_groups(
+    decoded: Any, chunk_rows: int, chunk_bytes: int
+) -> None:
+    """Whatever the size of chunks and groups, and how many are read at once; rejects counted."""
     values = [None if row % 4 == 1 else row for row in range(25)]
-    found = decoded(pa.table({"a": values}), column("a"), chunk_rows=chunk_rows, row_group_size=4)
+    texts = [f"{row}" for row in range(25)]
+    found = decoded(
+        pa.table({"a": values, "unasked": values, "b": texts}),
+        column("b"),
+        column("a"),
+        chunk_rows=chunk_rows,
+        chunk_bytes=chunk_bytes,
+        row_group_size=5,
+    )
     assert found.rows == [row for row in range(25) if row % 4 != 1]
-    assert found.records == [(row,) for row in found.rows]
+    assert found.records == [(str(row), row) for row in found.rows]
     assert [*found.rejects] == [row for row in range(25) if row % 4 == 1]
 
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.types import is_primitive
 
 from batch.arrays import to_arrow
 from batch.casting import cast_arrow
@@ -27,6 +28,8 @@ from batch.decoding.streams import require_columns
 
 #: Of each column at a time: without it, Arrow holds a whole row group as it lies in the file.
 _BUFFER_BYTES = 256 << 10
+#: Row groups that are no larger are read whole; as much as a reader of larger ones holds anyway.
+_CHUNKS_AT_ONCE = 4
 _PROBED_ROWS = 1_000
 
 
@@ -40,8 +43,8 @@ def decode_parquet(
         names = [column.name for column in columns]
         require_columns(file.schema_arrow.names, columns)
         row = 0
-        rows = min(chunk_rows, _rows_of(file, names, chunk_bytes))
-        for batch in file.iter_batches(batch_size=rows, columns=names):
+        rows = _rows_of(file, names, chunk_bytes)
+        for batch in _batches(file, names, min(chunk_rows, rows), at_once=rows * _CHUNKS_AT_ONCE):
             typed = functools.partial(_chunk, batch, row, columns)
             yield Untyped(batch.num_rows, batch.nbytes, typed)
             row += batch.num_rows
@@ -70,13 +73,49 @@ def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
     return tuple(found)
 
 
+def _batches(
+    file: pq.ParquetFile, names: list[str], rows: int, *, at_once: int
+) -> Iterator[pa.RecordBatch]:
+    """So many rows at a time. Row groups of up to `at_once` rows are read whole."""
+    counts = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
+    for groups in _together(counts, at_once):
+        if sum(counts[index] for index in groups) > at_once:
+            yield from file.iter_batches(rows, groups, names, use_threads=False)
+        else:
+            # Each column alone: Arrow keeps pages and a dictionary of every column that it reads
+            # together with others, which take more memory than all the values.
+            read = (file.read_row_groups(groups, [name], use_threads=False) for name in names)
+            columns = {name: one.column(name) for name, one in zip(names, read, strict=True)}
+            yield from pa.table(columns).to_batches(rows)
+
+
+def _together(counts: Sequence[int], at_once: int) -> Iterator[list[int]]:
+    """Neighbours that have so many rows together; one that has more stays alone."""
+    together, rows = list[int](), 0
+    for index, count in enumerate(counts):
+        if together and rows + count > at_once:
+            yield together
+            together, rows = [], 0
+        together.append(index)
+        rows += count
+    if together:
+        yield together
+
+
 def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
-    """How many records have so many bytes, by those of the first ones; all of a small file."""
+    """How many records have so many bytes; all of a small file."""
     groups = (file.metadata.row_group(index) for index in range(file.num_row_groups))
-    if sum(group.total_byte_size for group in groups) > chunk_bytes:
-        for first in file.iter_batches(batch_size=_PROBED_ROWS, columns=names):
-            return int(max(1, chunk_bytes * first.num_rows // max(1, first.nbytes)))
-    return int(max(1, file.metadata.num_rows))
+    if sum(group.total_byte_size for group in groups) <= chunk_bytes:
+        return int(max(1, file.metadata.num_rows))
+    types = {name: file.schema_arrow.field(name).type for name in names}
+    known = {name: kind.bit_width / 8 for name, kind in types.items() if is_primitive(kind)}
+    size = sum(known.values())
+    # Text is as long as it is in the first records.
+    probed = [name for name in names if name not in known]
+    for first in file.iter_batches(_PROBED_ROWS, columns=probed) if probed else ():
+        size += first.nbytes / max(1, first.num_rows)
+        break
+    return int(max(1, chunk_bytes / max(1, size)))
 
 
 def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]) -> Chunk:
