@@ -16,7 +16,8 @@ _M_ARENA_MAX = -8
 _READER_BYTES = 88 << 20
 #: Of a chunk at work: as it was read, typed, as a DataFrame, twice within the model, its answer.
 _COPIES = 6
-_LEAST_BYTES = 64 << 10
+#: Every chunk costs some ten milliseconds, however few records it has.
+_LEAST_BYTES = 1 << 20
 
 
 def parse_bytes(value: object) -> int:

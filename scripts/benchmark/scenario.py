@@ -55,7 +55,8 @@ class Target:
 
     `to` is the least or, with `slowest`, the greatest among contenders; without any it is 1. `less`
     names a contender whose own measure does not count, such as a start-up, `to_less` likewise for what
-    it is compared with. With `above`, the limit is a difference, not a ratio.
+    it is compared with. With `above`, the limit is a difference, not a ratio. `unit` is worth
+    `unit_size` of what is measured.
     """
 
     of: str
@@ -67,6 +68,7 @@ class Target:
     slowest: bool = False
     above: bool = False
     unit: str = ""
+    unit_size: float = 1
 
     @property
     def title(self) -> str:
@@ -89,7 +91,7 @@ class Target:
         value = found[self.of][self.measure]
         value -= found[self.less][self.measure] if self.less else 0
         if not self.to:
-            return value
+            return value / self.unit_size
         others = [found[name][self.measure] for name in self.to]
         other = max(others) if self.slowest else min(others)
         other -= found[self.to_less][self.measure] if self.to_less else 0

@@ -214,7 +214,7 @@ def of_memory(size: Size) -> tuple[Scenario, ...]:
         "parquet": (Data("parquet", size.rows, size.files), Data("parquet", 10 * size.rows, 10 * size.files)),
         "csv": (Data("csv", size.rows * 64 // 100), Data("csv", size.rows * 64 // 10)),
     }  # fmt: skip
-    return tuple(
+    flat = tuple(
         Scenario(
             name=f"memory-{kind}",
             title=f"linear, {little.title}, then {much.title}",
@@ -223,6 +223,19 @@ def of_memory(size: Size) -> tuple[Scenario, ...]:
             most_repeats=2,
         )
         for kind, (little, much) in pairs.items()
+    )
+    return (*flat, _of_limit(size))
+
+
+def _of_limit(size: Size) -> Scenario:
+    """The setting that bounds it, with the model that takes most."""
+    data, name = Data("parquet", size.slow.rows, size.slow.files, categories=True), "memory = 400MB"
+    return Scenario(
+        name="memory-limit",
+        title=f"columns, {data.title}, with and without `run.memory`",
+        contenders=(ours(data, "columns"), ours(data, "columns", name, memory="400MB")),
+        targets=(Target(name, 400, measure="peak_bytes", unit=" MB", unit_size=1e6),),
+        most_repeats=3,
     )
 
 
