@@ -30,8 +30,8 @@ from batch.version import Draft, Live, union_columns
 class Finished:
     """A run whose slices are all done, ready to be judged and published.
 
-    `request` tells one backfill from another. With `keeps_model` the live version's model stays the one that applications are told of; with
-    `is_forced` no check holds it.
+    `request` tells one backfill from another. With `keeps_model` the live version's model stays the
+    one that applications are told of; with `is_forced` no check holds it.
     """
 
     kind: Kind

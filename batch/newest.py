@@ -86,7 +86,8 @@ def all_kept(
 ) -> Iterator[tuple[int, Manifest | BatchError]]:
     """Every version that is kept, the oldest first; in its place what is wrong with one.
 
-    With `since` none before that one. Several are read at once: there may be thousands, and a remote store takes its time for each.
+    With `since` none before that one. Several are read at once: there may be thousands, and a
+    remote store takes its time for each.
     """
     versions = range(max(since, live.oldest_kept), live.version)
     read = partial(_read_or_error, store)

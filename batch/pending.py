@@ -167,9 +167,10 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
 def clear(store: Store, *, kind: str, run_id: str, before: datetime, request: str = "") -> None:
     """Remove the plan and the receipts of a run that is over, and what is older than the run.
 
-    Of backfills only those of the same request. What of the older plans still fitted was adopted, the rest is planned anew. If another host is
-    at work on one just now, it begins again. Clocks that disagree cost work and no more. A failure
-    is only logged: plans that were published are dead, removed or not.
+    Of backfills only those of the same request. What of the older plans still fitted was adopted,
+    the rest is planned anew. If another host is at work on one just now, it begins again. Clocks
+    that disagree cost work and no more. A failure is only logged: plans that were published are
+    dead, removed or not.
     """
     try:
         plans = list_plans(store)

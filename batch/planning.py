@@ -60,7 +60,8 @@ def survey(
     """Sort the listing by what a run has to do with each name.
 
     An input is new or changed by its token alone, never by a time. `ends_whole` tells whether a
-    plain CSV file ends with a newline; None: inputs appear whole, so none has to wait. With `again`, everything is predicted again.
+    plain CSV file ends with a newline; None: inputs appear whole, so none has to wait. With
+    `again`, everything is predicted again.
     """
     matched, unmatched = _match(job, listing.entries)
     matched = _taken(job, matched)

@@ -33,8 +33,8 @@ from batch.tally import LEFT_OUT, Piece, Tally, left_out, note_failure
 class Tools:
     """What a process needs to predict slices; made once per process.
 
-    A chunk holds about `chunk_bytes` at the most. `batching` predicts, in `lanes` for several chunks at once. `tell` is called with
-    the number of records of each chunk that was predicted.
+    A chunk holds about `chunk_bytes` at the most. `batching` predicts, in `lanes` for several
+    chunks at once. `tell` is called with the number of records of each chunk that was predicted.
     """
 
     inputs: Source

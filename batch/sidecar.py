@@ -52,14 +52,14 @@ class Sidecar(Document, frozen=True):
 
     @property
     def is_thread_safe(self) -> bool:
-        """Whether several threads may predict at once, and gain by it.
+        """Whether several threads may ask the model at once, and gain by it.
 
-        Estimators of scikit-learn's own do, but those that take text apart in Python; of hooks and
-        of other classes nobody knows.
+        Estimators of scikit-learn's own do, but those that take text apart in Python; of other
+        classes nobody knows.
         """
         foreign = {name for name in self.modules if name.partition(".")[0] not in _THREAD_SAFE}
         slow = {name for name in self.modules if name.startswith(_PURE_PYTHON)}
-        return not (foreign or slow or self.preprocess or self.postprocess)
+        return not (foreign or slow)
 
 
 def sidecar_path(model_path: Path) -> Path:

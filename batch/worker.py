@@ -83,22 +83,11 @@ def tools_of(assignment: Assignment) -> Tools:
 def _make_tools(assignment: Assignment) -> Tools:
     from batch.batching import Batching
     from batch.decoding import open_decoder
-    from batch.model.published import load_model
     from batch.predicting import Tools
 
     job, recipe = assignment.job, assignment.recipe
     output = assignment.open_output(job)
-    # First, and for good: hooks may import their own modules late.
-    sys.path.insert(0, str(assignment.code_folder))
-    scorer = load_model(
-        output,
-        recipe,
-        assignment.sidecar,
-        code_folder=assignment.code_folder,
-        allow_version_mismatch=job.settings.model.allow_version_mismatch,
-    )
-    if assignment.parallelism != Parallelism(1, 1):
-        scorer.use_one_thread()
+    scorer = _load(assignment, output)
     settings, chunk_rows = job.settings.input, job.settings.run.chunk_rows
     chunk_bytes = _chunk_bytes(assignment)
     return Tools(
@@ -125,6 +114,23 @@ def _make_tools(assignment: Assignment) -> Tools:
         reference=scorer.reference,
         tell=assignment.tell or _say_nothing,
     )
+
+
+def _load(assignment: Assignment, output: Store) -> Scorer:
+    from batch.model.published import load_model
+
+    # First, and for good: hooks may import their own modules late.
+    sys.path.insert(0, str(assignment.code_folder))
+    scorer = load_model(
+        output,
+        assignment.recipe,
+        assignment.sidecar,
+        code_folder=assignment.code_folder,
+        allow_version_mismatch=assignment.job.settings.model.allow_version_mismatch,
+    )
+    if assignment.parallelism != Parallelism(1, 1):
+        scorer.use_one_thread()
+    return scorer
 
 
 def _chunk_bytes(assignment: Assignment) -> int:

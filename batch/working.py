@@ -17,7 +17,7 @@ from batch.lanes import Lanes
 from batch.ledger import Ledger
 from batch.manifest import encode
 from batch.pending import Adoption, adopt, read_pending, require_plan, require_reconciled
-from batch.recipe import Recipe
+from batch.recipe import Recipe, is_thread_safe
 from batch.reporting import Progress, Trace
 from batch.sidecar import Sidecar
 from batch.slices import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
@@ -30,10 +30,10 @@ from batch.worker import Assignment, tools_of
 class Task:
     """What one run has to predict, and by what; `model` is the model file.
 
-    `ahead` brings the inputs, if they are not at hand. `code_folder` holds its hooks. `request` tells one backfill from another; with `keeps_model`
-    applications are not told of the model. `left_behind` is what the run before was predicting
-    when it died; `suspects` are inputs that ended a process before. `note` tells the next run what
-    this process is predicting.
+    `ahead` brings the inputs, if they are not at hand. `code_folder` holds its hooks. `request`
+    tells one backfill from another; with `keeps_model` applications are not told of the model.
+    `left_behind` is what the run before was predicting when it died; `suspects` are inputs that
+    ended a process before. `note` tells the next run what this process is predicting.
     """
 
     job: Job
@@ -77,7 +77,7 @@ def _predict_left(
     apart, left, receipts = task.suspects | task.left_behind, work.left, list[Receipt]()
     shown = _Shown(progress, slices=len(work.slices), done=len(work.receipts))
     parallelism = choose_parallelism(
-        task.job.settings.run, left, is_thread_safe=_is_thread_safe(task)
+        task.job.settings.run, left, is_thread_safe=is_thread_safe(task.recipe, task.sidecar)
     )
     ahead = task.ahead
     with Lanes(parallelism.threads if parallelism.workers == 1 else 1) as lanes:
@@ -137,11 +137,6 @@ def _write_plan(store: Store, task: Task, trace: Trace, work: Adoption, *, now: 
     store.create(layout.plan_path(trace.run_id), encode(plan))
     # From here on our plan keeps them; until now the plan did that they were taken from.
     require_plan(store, work.run_id, work.receipts)
-
-
-def _is_thread_safe(task: Task) -> bool:
-    hooks = task.recipe.preprocess or task.recipe.postprocess
-    return task.sidecar is not None and task.sidecar.is_thread_safe and not hooks
 
 
 class _Shown:

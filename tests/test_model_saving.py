@@ -195,21 +195,20 @@ def test_the_modules_are_all_that_loading_needs(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "options", "expected"),
+    ("model", "expected"),
     [
-        (classifier(), {}, True),
-        (make_pipeline(StandardScaler(), LogisticRegression()).fit(SAMPLE, TARGET), {}, True),
-        (make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(SAMPLE, TARGET), {}, True),
-        (make_pipeline(FunctionTransformer(add_sum), LinearRegression()).fit(SAMPLE, TARGET), {}, False),
-        (LogisticRegression().fit(add_sum(SAMPLE), TARGET), {"preprocess": add_sum}, False),
+        (classifier(), True),
+        (make_pipeline(StandardScaler(), LogisticRegression()).fit(SAMPLE, TARGET), True),
+        (make_pipeline(FunctionTransformer(np.abs), LinearRegression()).fit(SAMPLE, TARGET), True),
+        (make_pipeline(FunctionTransformer(add_sum), LinearRegression()).fit(SAMPLE, TARGET), False),
     ],
-    ids=["estimator", "pipeline", "numpy function", "own function", "hook"],
+    ids=["estimator", "pipeline", "numpy function", "own function"],
 )  # fmt: skip
 def test_only_what_is_scikit_learns_own_is_called_by_several_threads(
-    path: Path, model: Any, options: dict[str, Any], *, expected: bool
+    path: Path, model: Any, *, expected: bool
 ) -> None:
-    """Nobody knows whether a function or a hook of somebody's may be."""
-    assert saved(path, model, **options).is_thread_safe is expected
+    """Nobody knows whether a function of somebody's may be."""
+    assert saved(path, model).is_thread_safe is expected
 
 
 def test_a_sample_without_names_is_numbered(path: Path) -> None:

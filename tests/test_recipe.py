@@ -20,7 +20,7 @@ from batch.errors import DoesNotFit
 from batch.job import PANDAS_NULLS
 from batch.jobfile import load_job
 from batch.model import save_model
-from batch.recipe import Recipe, code_files, compose
+from batch.recipe import Recipe, code_files, compose, is_thread_safe
 from batch.sidecar import Sidecar, read_model_file
 from tests.jobs import JobFolder
 
@@ -382,3 +382,14 @@ def test_a_file_that_is_not_python_is_named(hooked: JobFolder) -> None:
     (hooked.folder / "helper.py").write_bytes(b"x = '\0'")
     with pytest.raises(DoesNotFit, match=r"helper\.py"):
         recipe_of(hooked)
+
+
+def test_neither_hooks_nor_models_that_nobody_described_run_in_threads(trained: JobFolder) -> None:
+    """The job's own hooks count as much as those of the model."""
+    _, sidecar = read_model_file(Path(load_job(str(trained.folder)).model_url))
+    recipe = recipe_of(trained)
+    assert is_thread_safe(recipe, sidecar)
+    assert not is_thread_safe(recipe, None)
+    for hook in ("preprocess", "postprocess"):
+        hooked = msgspec.structs.replace(recipe, **{hook: "hook:change"})
+        assert not is_thread_safe(hooked, sidecar)

@@ -24,9 +24,9 @@ _EXTENSIONS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 def to_frame(batch: pa.RecordBatch, columns: Sequence[InputColumn]) -> pd.DataFrame:
     """The columns of a typed batch as the model wants them; one row a record, index from 0.
 
-    Without a dtype from training: string → str (object in pandas 2), int64 → int64 (float64 with nulls), float64,
-    bool → bool (object with nulls), date → datetime64[us], timestamp → datetime64[us, UTC],
-    category → category.
+    Without a dtype from training: string → str (object in pandas 2), int64 → int64 (float64 with
+    nulls), float64, bool → bool (object with nulls), date → datetime64[us], timestamp →
+    datetime64[us, UTC], category → category.
     """
     if all(_is_plain(batch.column(column.name), column) for column in columns):
         return _plain_frame(batch, [column.name for column in columns])

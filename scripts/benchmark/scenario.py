@@ -54,8 +54,8 @@ class Target:
     """A measure of `of` is at most `limit` times what `to` needs, round by round.
 
     `to` is the least or, with `slowest`, the greatest among contenders; without any it is 1. `less`
-    names a contender whose own measure does not count, such as a start-up, `to_less` likewise for what
-    it is compared with. With `above`, the limit is a difference, not a ratio. `unit` is worth
+    names a contender whose own measure does not count, such as a start-up, `to_less` likewise for
+    what it is compared with. With `above`, the limit is a difference, not a ratio. `unit` is worth
     `unit_size` of what is measured.
     """
 
