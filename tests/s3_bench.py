@@ -163,6 +163,8 @@ class S3Bench:
                 Proxy.start(server.endpoint.url) as proxy,
             ):
                 settings = servers.Endpoint(proxy.url).environment() | {
+                    "BATCH_PREDICT_STATE": str(root / "state"),
+                    "BATCH_PREDICT_CACHE": str(root / "cache"),
                     "BATCH_PREDICT_SPOOL": str(root / "place" / "out" / ".tmp"),
                 }
                 with _environment(settings), _quick_retries():
