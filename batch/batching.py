@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from batch.bisecting import Score, score_all
 from batch.chunk import Unreadable
+from batch.grouping import neighbours
 from batch.rows import placed, side_by_side
 from batch.tally import Piece
 
@@ -49,17 +50,9 @@ class Batching:
         return [batch for together in self._together(pieces) for batch in self._predict(together)]
 
     def _together(self, pieces: Sequence[Piece]) -> Iterator[list[Piece]]:
-        batch, rows = list[Piece](), 0
-        for piece in pieces:
-            full = rows + piece.rows > self.chunk_rows
-            # Where only the files tell the types, each file is predicted with its own.
-            if batch and (full or piece.schema != batch[0].schema):
-                yield batch
-                batch, rows = [], 0
-            batch.append(piece)
-            rows += piece.rows
-        if batch:
-            yield batch
+        # Where only the files tell the types, each file is predicted with its own.
+        for _, alike in groupby(pieces, key=lambda piece: piece.schema):
+            yield from neighbours(alike, size=lambda piece: piece.rows, most=self.chunk_rows)
 
     def _predict(self, pieces: list[Piece]) -> list[Batch]:
         records = pa.concat_tables(

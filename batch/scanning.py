@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch.columns import INPUT
 from batch.errors import BadData, Damaged
+from batch.grouping import neighbours
 from batch.manifest import PartFile
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content
@@ -77,13 +78,5 @@ def _present(part: pq.ParquetFile, names: Sequence[str]) -> list[str]:
 
 
 def _together(part: pq.ParquetFile) -> Iterator[list[int]]:
-    groups: list[int] = []
-    rows = 0
-    for number in range(part.num_row_groups):
-        groups.append(number)
-        rows += part.metadata.row_group(number).num_rows
-        if rows >= _TOGETHER_ROWS:
-            yield groups
-            groups, rows = [], 0
-    if groups:
-        yield groups
+    counts = [part.metadata.row_group(index).num_rows for index in range(part.num_row_groups)]
+    return neighbours(range(len(counts)), size=counts.__getitem__, most=_TOGETHER_ROWS)

@@ -35,7 +35,7 @@ LAYERS: dict[str, list[set[str]]] = {
          "digest", "wording", "duration", "section", "limits",
          "arrays", "latest", "causes", "memory", "machine"},
     ],
-    "ground": [{"errors", "logs", "lanes"}],
+    "ground": [{"errors", "logs", "lanes", "grouping"}],
 }  # fmt: skip
 #: Where a library may be imported; everything else goes through these modules.
 HOMES = {

@@ -25,6 +25,7 @@ from batch.chunk import (
 )
 from batch.columns import InputColumn, type_of_arrow
 from batch.decoding.streams import require_columns
+from batch.grouping import neighbours
 
 #: Of each column at a time: without it, Arrow holds a whole row group as it lies in the file.
 _BUFFER_BYTES = 256 << 10
@@ -78,28 +79,15 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """So many rows at a time. Row groups of up to `at_once` rows are read whole."""
     counts = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
-    for groups in _together(counts, at_once):
-        if sum(counts[index] for index in groups) > at_once:
-            yield from file.iter_batches(rows, groups, names, use_threads=False)
+    for groups in neighbours(range(len(counts)), size=counts.__getitem__, most=at_once):
+        if counts[groups[0]] > at_once:
+            yield from file.iter_batches(rows, groups, names)
         else:
             # Each column alone: Arrow keeps pages and a dictionary of every column that it reads
             # together with others, which take more memory than all the values.
             read = (file.read_row_groups(groups, [name], use_threads=False) for name in names)
             columns = {name: one.column(name) for name, one in zip(names, read, strict=True)}
             yield from pa.table(columns).to_batches(rows)
-
-
-def _together(counts: Sequence[int], at_once: int) -> Iterator[list[int]]:
-    """Neighbours that have so many rows together; one that has more stays alone."""
-    together, rows = list[int](), 0
-    for index, count in enumerate(counts):
-        if together and rows + count > at_once:
-            yield together
-            together, rows = [], 0
-        together.append(index)
-        rows += count
-    if together:
-        yield together
 
 
 def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
@@ -112,9 +100,8 @@ def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
     size = sum(known.values())
     # Text is as long as it is in the first records.
     probed = [name for name in names if name not in known]
-    for first in file.iter_batches(_PROBED_ROWS, columns=probed) if probed else ():
-        size += first.nbytes / max(1, first.num_rows)
-        break
+    if probed and (first := next(file.iter_batches(_PROBED_ROWS, columns=probed), None)):
+        size += first.nbytes / first.num_rows
     return int(max(1, chunk_bytes / max(1, size)))
 
 
