@@ -28,17 +28,6 @@ from batch.client.index import key_index
 _SLOW_SECONDS = 0.005
 
 
-def timed_index(*arguments: Any) -> KeyIndex:
-    """The index, and how long it took."""
-    start = time.perf_counter()
-    index = key_index(*arguments)
-    index_seconds.append(time.perf_counter() - start)
-    return index
-
-
-index_seconds: list[float] = []
-
-
 def seconds(work: Callable[[], object], times: int = 1) -> float:
     """The median of so many calls."""
     found = []
@@ -61,9 +50,18 @@ def loading(output: Path) -> dict[str, float]:
     def load() -> None:
         Predictions(output).close()
 
+    def build(*arguments: Any) -> KeyIndex:
+        start = time.perf_counter()
+        index = key_index(*arguments)
+        built.append(time.perf_counter() - start)
+        return index
+
+    built: list[float] = []
     read()  # From the disk to memory, for all.
-    by_pyarrow, whole = seconds(read, 3), seconds(load, 3)
-    by_index = median(index_seconds)
+    by_pyarrow = seconds(read, 3)
+    with patch.object(version, "key_index", build):
+        whole = seconds(load, 3)
+    by_index = median(built)
     return {
         "load_seconds": whole,
         "index_seconds": by_index,
@@ -125,8 +123,7 @@ def _publish(output: Path, number: int) -> None:
 
 def main(output: Path, folder: Path) -> None:
     """Measure, and print it as JSON."""
-    with patch.object(version, "key_index", timed_index):
-        found = loading(output)
+    found = loading(output)
     predictions = Predictions(output)
     keys = predictions.table()["key"].to_pylist()
     found |= asking(predictions, keys)
