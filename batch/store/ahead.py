@@ -21,7 +21,7 @@ from batch.errors import BatchError
 from batch.logs import log
 from batch.slices import PlannedInput
 from batch.store.base import Source, Store
-from batch.store.spool import spooled
+from batch.store.spool import spooled, spooling_in
 
 _THREADS = 8
 #: Small inputs come side by side. Of large ones the first comes alone, for it is waited for; then
@@ -31,7 +31,7 @@ _SIDE_BY_SIDE_BYTES, _LARGE_TOGETHER = 32 << 20, 2
 _WAITING_BYTES, _WAITING_INPUTS = 256 << 20, 256
 _POLL_SECONDS, _SHORT_POLL_SECONDS = 0.02, 0.005
 _FAILED = ".failed"
-_OVER = "over"
+_OVER, _UNFINISHED = "over", "unfinished"
 
 
 class Ahead:
@@ -143,8 +143,11 @@ class _Bringing:
                 return
 
     def _bring(self, planned: PlannedInput, target: Path) -> None:
+        # Inside our folder: when that goes, what hangs or is asked for again leaves nothing behind.
+        unfinished = spooling_in(self._folder / _UNFINISHED)
+        fetched = self._store.fetch(planned.path, token=planned.token, size=planned.size)
         try:
-            with self._store.fetch(planned.path, token=planned.token, size=planned.size) as local:
+            with unfinished, fetched as local:
                 local.rename(target)
         except BatchError as error:  # Whoever needs the input meets it again.
             log.debug("%s: not brought ahead: %s", planned.path, error)

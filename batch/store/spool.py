@@ -29,7 +29,10 @@ _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
 
 @contextmanager
 def spooling_in(folder: Path) -> Iterator[None]:
-    """Inside, this thread's spool folder is another one: what is to stay there need not be moved."""
+    """Inside, this thread's spool folder is another one: what is to stay there need not be moved.
+
+    It is made if need be, but not the folder that it lies in: once that is gone, it stays gone.
+    """
     before = _elsewhere.set(folder)
     try:
         yield
@@ -39,10 +42,11 @@ def spooling_in(folder: Path) -> Iterator[None]:
 
 def spool_folder() -> Path:
     """The folder, made if need be. Raises `NotPermitted` for one that somebody else made."""
-    named = _elsewhere.get() or os.environ.get("BATCH_PREDICT_SPOOL")
+    elsewhere = _elsewhere.get()
+    named = elsewhere or os.environ.get("BATCH_PREDICT_SPOOL")
     folder = Path(named) if named else Path(f"/var/tmp/batch-predict-{os.getuid()}")  # noqa: S108  # Its owner is looked at.
     with naming(folder):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=not elsewhere, exist_ok=True)
         if not named and folder.stat().st_uid != os.getuid():
             raise NotPermitted(f"{folder}: belongs to another user", _HINT)
     return folder
