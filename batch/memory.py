@@ -39,15 +39,18 @@ MemorySize = Annotated[
 ]
 
 
-def use_one_heap() -> None:
+def use_one_heap(input_format: str) -> None:
     """Let what one thread gives back serve the others; to be called before Arrow is imported.
 
-    By default every thread has a heap of its own, and Arrow one more, each of which keeps the
-    most it ever held. An operator's own ARROW_DEFAULT_MEMORY_POOL is respected.
+    By default every thread has a heap of its own, and Arrow one more, each of which keeps the most
+    it ever held. Most of Arrow's buffers are few and large, and may come from the one heap.
+    Those of CSV are many and of every size, and would leave ever more holes in it: they keep
+    their own. An operator's own ARROW_DEFAULT_MEMORY_POOL is respected.
     """
     import ctypes
 
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    if input_format != "csv":
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # Only the GNU library has it.
     if mallopt:
         mallopt(_M_ARENA_MAX, 1)

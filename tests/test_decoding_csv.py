@@ -87,7 +87,8 @@ def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Read files `size` bytes at a time."""
+    """Read files `size` bytes at a time, and let Arrow take half of them together."""
+    monkeypatch.setattr("batch.decoding.pieces.CACHED_BYTES", size // 2)
     monkeypatch.setattr("batch.decoding.csv.BLOCK_BYTES", size)
     monkeypatch.setattr("batch.decoding.streams.BLOCK_BYTES", size)
 
@@ -193,6 +194,18 @@ def test_broken_records_keep_their_numbers_across_blocks(decoded: Any, broken: s
     assert {*found.rejects} == broken
     assert found.records == [(str(row), str(row * 7)) for row in found.rows]
     assert sorted([*found.rows, *broken]) == list(range(10))
+
+
+def test_broken_records_keep_their_numbers_far_into_a_block(decoded: Any) -> None:
+    """Behind more than Arrow reads together; where a record is longer than that, too."""
+    lines = [f"{row},{row * 7}" for row in range(200_000)]
+    lines[150_000] = "broken"
+    for longest in ("", "x" * 2_000_000):
+        lines[170_000] = f"{longest},1"
+        found = decoded("\n".join(["a,b", *lines, ""]).encode())
+        assert [*found.rejects] == [150_000]
+        assert found.rows == [row for row in range(200_000) if row != 150_000]
+        assert found.records[-1] == ("199999", "1399993")
 
 
 def test_nothing_but_broken_records(decoded: Any) -> None:

@@ -65,13 +65,13 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
       batch-predict backfill flight_delays --only outdated
       batch-predict backfill flight_delays --from 2013-12-20 --model v3
     """
+    from batch.jobfile import load_job
     from batch.memory import use_one_heap
 
-    use_one_heap()
-    from batch.choosing import Request
-    from batch.jobfile import load_job
-
     found = load_job(job)
+    use_one_heap(found.settings.input.resolved_format)
+    from batch.choosing import Request
+
     if workers:
         found = found.with_workers(workers)
     request = Request(**conditions)

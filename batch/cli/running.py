@@ -60,15 +60,15 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
       batch-predict run flight_delays
       batch-predict run flight_delays --dry-run
     """
+    from batch.jobfile import load_job
     from batch.memory import use_one_heap
 
-    use_one_heap()
+    found = load_job(job)
+    use_one_heap(found.settings.input.resolved_format)
     from batch.cli.output import progress_bar, report
-    from batch.jobfile import load_job
     from batch.runner import Options
     from batch.runner import run as run_job
 
-    found = load_job(job)
     if dry_run:
         return _print_plan(found)
     with progress_bar(found.name) as progress:

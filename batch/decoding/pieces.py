@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,9 @@ from batch.columns import InputColumn
 from batch.decoding import texts
 from batch.decoding.streams import as_text, plain
 from batch.recipe import TextOptions
+
+#: Arrow takes half the time where what it reads together fits into the cache.
+CACHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -82,13 +86,8 @@ class CsvPiece:
     def _read(self, names: Sequence[str], broken: dict[int, Reject]) -> pa.RecordBatch:
         text = as_text(self.data)
         has_quotes = contains(np.frombuffer(text, np.uint8), ord('"'))
-        table = pyarrow.csv.read_csv(
-            pa.BufferReader(text),
-            read_options=pyarrow.csv.ReadOptions(
-                use_threads=False,  # Only one thread tells the numbers of broken rows.
-                block_size=len(text) + 1,
-                column_names=self.form.names,
-            ),
+        read = functools.partial(
+            pyarrow.csv.read_csv,
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=self.form.text.delimiter,
                 quote_char='"' if has_quotes else False,
@@ -97,9 +96,22 @@ class CsvPiece:
             ),
             convert_options=self.form.as_text(names),
         )
-        for batch in table.to_batches():
+        # Of a quoted "\r\n", Arrow drops the line feed where it begins a block.
+        together = len(text) + 1 if has_quotes else CACHED_BYTES
+        try:
+            table = read(pa.BufferReader(text), read_options=self._in_blocks(together))
+        except pa.ArrowInvalid:  # A record that is longer, perhaps.
+            table = read(pa.BufferReader(text), read_options=self._in_blocks(len(text) + 1))
+        for batch in table.combine_chunks().to_batches():
             return batch
         return pa.RecordBatch.from_pylist([], table.schema)
+
+    def _in_blocks(self, size: int) -> pyarrow.csv.ReadOptions:
+        return pyarrow.csv.ReadOptions(
+            use_threads=False,  # Only one thread tells the numbers of broken rows.
+            block_size=size,
+            column_names=self.form.names,
+        )
 
     def _reject(self, row: Any, broken: dict[int, Reject]) -> str:
         number = self.first + row.number - 1

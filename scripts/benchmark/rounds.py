@@ -118,7 +118,8 @@ class Bench:
             state = paths["published"] = self.material.published(contender.published)
         python = str(ROOT / OTHERS) if contender.needs else sys.executable
         arguments = [argument.format_map(paths) for argument in contender.arguments]
-        return measure([python, *arguments], environment(state), folder)
+        prefix = ["taskset", "--cpu-list", "0"] if contender.one_core else []
+        return measure([*prefix, python, *arguments], environment(state), folder)
 
 
 def _rotated(contenders: Sequence[Contender], number: int) -> Iterator[Contender]:

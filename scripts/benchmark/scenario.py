@@ -35,7 +35,8 @@ class Contender:
 
     In `arguments` of the interpreter, {input}, {model}, {output}, {published} and {job} stand for
     paths. `needs` is a library that may be missing. `settings` go to the `[run]` table of the job.
-    With `after`, the folder of that contender is gone on with, one more input being there.
+    With `after`, the folder of that contender is gone on with, one more input being there. With
+    `one_core`, neither its threads nor its processes get another one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Contender:
     settings: Mapping[str, int | str] = field(default_factory=dict)
     after: str = ""
     answers: bool = True
+    one_core: bool = False
 
 
 @dataclass(frozen=True)
