@@ -33,6 +33,11 @@ def to_numpy(array: pa.Array) -> np.ndarray:
     return found
 
 
+def in_one(chunks: pa.ChunkedArray) -> pa.Array:
+    """All values in one array; Arrow's `combine_chunks` would copy a single one, too."""
+    return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
+
+
 def to_arrow(numbers: np.ndarray) -> pa.Array:
     """An int64 array of the same memory."""
     import pyarrow as pa

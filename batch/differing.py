@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.arrays import to_arrow, to_numpy
+from batch.arrays import in_one, to_arrow, to_numpy
 from batch.histogram import main_column
 from batch.pairing import Pairs
 
@@ -80,7 +80,7 @@ def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
         both_nan = pc.and_(pc.is_nan(one), pc.is_nan(other))
         equal = pc.or_(equal, pc.fill_null(both_nan, False))  # as above
     both_null = pc.and_(one.is_null(), other.is_null())
-    found: np.ndarray = to_numpy(pc.or_(equal, both_null).combine_chunks())
+    found: np.ndarray = to_numpy(in_one(pc.or_(equal, both_null)))
     return found
 
 
@@ -88,6 +88,6 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """As floats, NaN for null."""
     import numpy as np
 
-    array = column.cast("float64").combine_chunks()
+    array = in_one(column.cast("float64"))
     values = to_numpy(array)
     return np.where(to_numpy(array.is_valid()), values, np.nan) if array.null_count else values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch.arrays import to_arrow, to_numpy
+from batch.arrays import in_one, to_arrow, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ def earliest_first(table: pa.Table) -> np.ndarray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    as_of, inputs, row = (table[name].combine_chunks() for name in LATEST_BY)
+    as_of, inputs, row = (in_one(table[name]) for name in LATEST_BY)
     if pa.types.is_dictionary(inputs.type):
         rank = to_numpy(pc.rank(inputs.dictionary).cast("int64"))[to_numpy(inputs.indices)]
     else:  # No part at all: there was nothing to encode.

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.arrays import to_numpy
+from batch.arrays import in_one, to_numpy
 from batch.causes import WHYS, cause_of_coming, cause_of_leaving
 from batch.columns import AS_OF, INPUT
 from batch.differing import Differences
@@ -44,7 +44,7 @@ def find_moves(pairs: Pairs, found: Differences, before: Ledger, after: Ledger) 
     """Sort the pairs out, by what the ledgers of the two versions say of the inputs behind them."""
     import numpy as np
 
-    inputs = pairs.rows[INPUT].combine_chunks()
+    inputs = in_one(pairs.rows[INPUT])
     codes = to_numpy(inputs.indices)
     is_both = (pairs.before >= 0) & (pairs.after >= 0)
     # The later of two rows tells why: it came and won, or it left and gave way.
@@ -53,7 +53,7 @@ def find_moves(pairs: Pairs, found: Differences, before: Ledger, after: Ledger) 
     is_coming = (pairs.before < 0) | (is_both & (same_input | is_later))
     behind = np.where(is_coming, pairs.after, pairs.before)
     causes = _causes(inputs.dictionary, codes[behind], is_coming, before, after)
-    as_of = to_numpy(pairs.rows[AS_OF].combine_chunks().cast("int64"))
+    as_of = to_numpy(in_one(pairs.rows[AS_OF]).cast("int64"))
     moves = Moves(
         before=pairs.before,
         after=pairs.after,

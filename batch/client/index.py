@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import text_array, text_buffers, to_arrow, to_numpy
+from batch.arrays import in_one, text_array, text_buffers, to_arrow, to_numpy
 from batch.client.buckets import KeyIndex
 from batch.client.hashing import (
     MASK,
@@ -30,7 +30,7 @@ _BATCH_ROWS = 4096
 def key_index(table: pa.Table, key: Sequence[str], order: np.ndarray) -> KeyIndex:
     """The index of a table by its key columns; `order` holds all row numbers, earliest first."""
     kind = KeyType([table.schema.field(name) for name in key])
-    arrays = [table[name].combine_chunks() for name in key]
+    arrays = [in_one(table[name]) for name in key]
     is_whole = not any(array.null_count for array in arrays)
     if kind.is_integer and is_whole:
         return _Integers(kind, arrays, order)

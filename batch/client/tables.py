@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch.arrays import in_one
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -43,7 +45,7 @@ def _contiguous(table: pa.Table, column: Column) -> pa.Array:
         chunks = chunks.unify_dictionaries()
     if pa.types.is_string(chunks.type) and chunks.nbytes >= 2**31:
         chunks = chunks.cast(pa.large_string())  # One chunk of strings ends at 2 GiB.
-    return chunks.combine_chunks()
+    return in_one(chunks)
 
 
 def _type_of(column: Column) -> pa.DataType:

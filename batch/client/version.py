@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import to_arrow
+from batch.arrays import in_one, to_arrow
 from batch.client.answers import Answers
 from batch.client.index import key_index
 from batch.client.parts import read_part
@@ -42,7 +42,7 @@ class Version:
         self._table = table
         self._index = key_index(table, manifest.key, earliest_first(table))
         self._find = self._index.find
-        columns = {name: table[name].combine_chunks() for name in names}
+        columns = {name: in_one(table[name]) for name in names}
         is_given = self._index.echoes
         self._answers = Answers(columns, given=manifest.key[0] if is_given else None)
 

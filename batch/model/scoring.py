@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from sklearn.base import BaseEstimator
 
+from batch.arrays import in_one
 from batch.columns import InputColumn
 from batch.errors import DoesNotFit
 from batch.job import Method
@@ -203,7 +204,7 @@ def _to_arrow(predictions: pd.DataFrame) -> pa.RecordBatch:
 def _array(series: pd.Series[Any]) -> pa.Array:
     array = pa.array(series, from_pandas=True)
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+        array = in_one(array)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_null(array.type):
