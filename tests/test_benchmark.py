@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 
 from scripts.benchmark.contenders import answering, bytes_floor, checking, model_floor
 from scripts.benchmark.data import Data, Format, write_data
+from scripts.benchmark.material import Material
 from scripts.benchmark.page import write_page
-from scripts.benchmark.scenario import Target
+from scripts.benchmark.rounds import Bench
+from scripts.benchmark.scenario import Contender, Scenario, Target
 from scripts.benchmark.scenarios import Size, scenarios
 
 ROOT = Path(__file__).parents[1]
@@ -84,6 +87,17 @@ def test_files_of_a_single_row_are_whole_files(tmp_path: Path) -> None:
     frames = [pd.read_csv(path) for path in paths]
     assert [frame["key"].tolist() for frame in frames] == [[number] for number in range(12)]
     assert all(len(frame.columns) == 21 for frame in frames)
+
+
+def test_one_core_is_one_core(tmp_path: Path) -> None:
+    """Whatever threads a library begins, they share it."""
+    count = "import json, os; print(json.dumps(dict(cores=len(os.sched_getaffinity(0)))))"
+    contenders = (Contender("all", ("-c", count), answers=False),
+                  Contender("one", ("-c", count), answers=False, one_core=True))  # fmt: skip
+    bench = Bench(Material(tmp_path))
+    (found,) = bench.measure(Scenario("cores", "", contenders), repeats=1).rounds
+    assert found["one"]["cores"] == 1
+    assert found["all"]["cores"] == len(os.sched_getaffinity(0))
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
