@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -117,6 +117,31 @@ def test_many_rows_are_the_rows_that_are_got_one_by_one(tmp_path: Path) -> None:
         [type(value) for value in (predictions.get(key) or {}).values()] for key in asked
     ]
     assert predictions.get_many([]) == []
+
+
+@pytest.mark.parametrize("first", ["a", 1, 0.5])
+def test_a_part_that_alone_is_left_is_the_same_as_before(tmp_path: Path, first: Any) -> None:
+    """It is the end of an older version's table, in which its rows do not come first."""
+    output = Output(tmp_path)
+    values = {
+        "prediction": [1, None, 3], "text": ["x", "é", None], "plain": ["", "b", "cc"],
+        "flag": [None, True, False], "share": [0.5, None, -0.0], "whole": [True, False, True],
+    }  # fmt: skip
+    both = output.publish(
+        part(
+            "2013-12-01", id=[first * 2, first * 3], **{name: values[name][:2] for name in values}
+        ),
+        part("2013-12-02", id=[first, first * 4, first * 5], **values),
+    )
+    predictions = Predictions(tmp_path)
+    output.publish(files=both.files[1:])
+    assert predictions.refresh()
+    anew = Predictions(tmp_path)
+    keys = [first * times for times in range(1, 6)]
+    assert [predictions.get(key) for key in keys] == [anew.get(key) for key in keys]
+    assert predictions.get_many(keys) == anew.get_many(keys) == [anew.get(key) for key in keys]
+    assert [row and row["text"] for row in anew.get_many(keys)] == ["x", None, None, "é", None]
+    assert predictions.table().to_pylist() == anew.table().to_pylist()
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 2)] * 3), max_size=8), st.booleans())
