@@ -18,10 +18,8 @@ import pytest
 
 from scripts.benchmark.contenders import answering, bytes_floor, checking, model_floor
 from scripts.benchmark.data import Data, Format, write_data
-from scripts.benchmark.material import Material
 from scripts.benchmark.page import write_page
-from scripts.benchmark.rounds import Bench
-from scripts.benchmark.scenario import Contender, Scenario, Target
+from scripts.benchmark.scenario import Target
 from scripts.benchmark.scenarios import Size, scenarios
 
 ROOT = Path(__file__).parents[1]
@@ -91,13 +89,25 @@ def test_files_of_a_single_row_are_whole_files(tmp_path: Path) -> None:
 
 def test_one_core_is_one_core(tmp_path: Path) -> None:
     """Whatever threads a library begins, they share it."""
-    count = "import json, os; print(json.dumps(dict(cores=len(os.sched_getaffinity(0)))))"
-    contenders = (Contender("all", ("-c", count), answers=False),
-                  Contender("one", ("-c", count), answers=False, one_core=True))  # fmt: skip
-    bench = Bench(Material(tmp_path))
-    (found,) = bench.measure(Scenario("cores", "", contenders), repeats=1).rounds
-    assert found["one"]["cores"] == 1
-    assert found["all"]["cores"] == len(os.sched_getaffinity(0))
+    # In a process of its own: whoever measures ends every process that is left below it.
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from scripts.benchmark.material import Material\n"
+        "from scripts.benchmark.rounds import Bench\n"
+        "from scripts.benchmark.scenario import Contender, Scenario\n"
+        "count = 'import json, os; print(json.dumps(dict(cores=len(os.sched_getaffinity(0)))))'\n"
+        "all_cores = Contender('all', ('-c', count), answers=False)\n"
+        "one_core = Contender('one', ('-c', count), answers=False, one_core=True)\n"
+        "bench = Bench(Material(Path(sys.argv[1])))\n"
+        "found = bench.measure(Scenario('cores', '', (all_cores, one_core)), repeats=1)\n"
+        "print(*(found.rounds[0][name]['cores'] for name in ('all', 'one')))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [str(len(os.sched_getaffinity(0))), "1"]
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
