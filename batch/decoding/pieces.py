@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -78,7 +77,7 @@ class CsvPiece:
         kept = np.setdiff1d(rows, list(broken)) if broken else rows
         return self.form.chunk(batch, to_arrow(kept), broken, lambda: self._whole)
 
-    @cached_property
+    @functools.cached_property
     def _whole(self) -> pa.RecordBatch:
         # Only what is rejected is shown with its other columns: seldom, so not read before.
         return self._read(self.form.names, {})
