@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch import worker
-from batch.job import Job
-from batch.model import loading
+from batch.job.settings import Job
+from batch.model import load
+from batch.run.predict import assignment
 from batch.store import open_output
 from batch.store.base import Store
 from tests.faulty import Around, Crash, Operation, opening
@@ -183,17 +183,17 @@ class Round:
 @contextmanager
 def process(host: Path) -> Iterator[None]:
     """What a new process of a host has: its state, its cache, nothing loaded, an import path."""
-    tools, path = dict(worker._tools), sys.path[:]
+    tools, path = dict(assignment._tools), sys.path[:]
     places = {"BATCH_PREDICT_STATE": host, "BATCH_PREDICT_CACHE": host / "cache"}
     before = {name: os.environ[name] for name in places}
     os.environ.update({name: str(place) for name, place in places.items()})
-    worker._tools.clear()
+    assignment._tools.clear()
     try:
         yield
     finally:
         os.environ.update(before)
-        worker._tools.clear()
-        worker._tools.update(tools)
+        assignment._tools.clear()
+        assignment._tools.update(tools)
         sys.path[:] = path
 
 
@@ -204,14 +204,14 @@ def prepared(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name, value in scenario.constants.items():
         monkeypatch.setattr(name, value)
-    load, loaded = loading.load_scorer, dict[str, Any]()
+    load_scorer, loaded = load.load_scorer, dict[str, Any]()
 
     def load_once(local: Path, recipe: Any, *arguments: Any, **options: Any) -> Any:
         if recipe.digest() not in loaded:
-            loaded[recipe.digest()] = Remembering(load(local, recipe, *arguments, **options))
+            loaded[recipe.digest()] = Remembering(load_scorer(local, recipe, *arguments, **options))
         return loaded[recipe.digest()]
 
-    monkeypatch.setattr(loading, "load_scorer", load_once)
+    monkeypatch.setattr(load, "load_scorer", load_once)
 
 
 class Remembering:

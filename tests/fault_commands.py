@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
-from batch.backfill import backfill
-from batch.choosing import Request
 from batch.errors import BatchError
-from batch.job import Job
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
+from batch.job.settings import Job
 from batch.logs import utc_now
-from batch.runner import Options
-from batch.runner import run as run_job
+from batch.run.backfill import backfill
+from batch.run.held import discard as give_up
+from batch.run.held import publish_held
+from batch.run.runner import Options
+from batch.run.runner import run as run_job
+from batch.run.selection import Request
 from batch.store.base import Store
-from batch.upkeep.held import discard as give_up
-from batch.upkeep.held import publish_held
 from batch.upkeep.prune import prune as tidy
 from batch.upkeep.repair import look_for_damage
 from batch.upkeep.repair import repair as mend

@@ -36,9 +36,9 @@ from tests.fault_starts import (
 from tests.watching import Judged, Taken
 
 #: Two inputs a part, so that few inputs make several slices and parts that are packed.
-PACKED = {"batch.planning.PACKED_INPUTS": 2}
-FOLDED = {"batch.publishing.MAX_SEGMENTS": 2}
-FORGETFUL = {"batch.retention.KEPT_VERSIONS": 2}
+PACKED = {"batch.inputs.survey.PACKED_INPUTS": 2}
+FOLDED = {"batch.output.publish.MAX_SEGMENTS": 2}
+FORGETFUL = {"batch.output.retention.KEPT_VERSIONS": 2}
 
 
 BACK_AND_FORTH = (rolling_back(1), UNPAUSE, RUN)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from batch.errors import StoreDown
-from batch.job import Job
+from batch.job.settings import Job
 from batch.store import open_output
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Store
 from batch.store.writers import this_host

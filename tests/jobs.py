@@ -18,10 +18,10 @@ import joblib
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.model import save_model
-from batch.reporting import Outcome
-from batch.runner import Options, run
+from batch.run.outcome import Outcome
+from batch.run.runner import Options, run
 from tests import oracle
 
 SAMPLE = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 4.0], "y": [1.0, 0.0, 1.0, 0.5, 2.0]})

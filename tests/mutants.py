@@ -28,8 +28,8 @@ class Mutant:
     caught_by: str
 
 
-LOCAL, PUBLISHING = "batch/store/local.py", "batch/publishing.py"
-PRUNE, PENDING = "batch/upkeep/prune.py", "batch/pending.py"
+LOCAL, PUBLISHING = "batch/store/local.py", "batch/output/publish.py"
+PRUNE, PENDING = "batch/upkeep/prune.py", "batch/run/resume.py"
 POWER, FAULTS = "tests/test_power_loss.py", "tests/test_faults.py tests/test_meetings.py"
 
 MUTANTS = (
@@ -103,22 +103,22 @@ MUTANTS = (
         "tests/test_publishing.py",
     ),
     Mutant(
-        "a lost race keeps slices that another run took in", "batch/drafting.py",
+        "a lost race keeps slices that another run took in", "batch/run/draft.py",
         "    return not stale\n", "    return True\n", "tests/test_completing.py",
     ),
     Mutant(
-        "rows of a changed input stay in the part they shared", "batch/drafting.py",
+        "rows of a changed input stay in the part they shared", "batch/run/draft.py",
         "leaving = {result.path for result in new if result.path in live.ledger}",
         "leaving = set[str]()", "tests/test_runner.py -k changed",
     ),
     Mutant(
-        "a missing ledger is an empty one", "batch/newest.py",
+        "a missing ledger is an empty one", "batch/output/read.py",
         "    segments = manifest.ledger if manifest else ()\n",
         "    segments = [s for s in manifest.ledger if (store._root / s.path).exists()] "
         "if manifest else ()\n", "tests/test_runner.py -k ledger",
     ),
     Mutant(
-        "the receipt is written before the part has its name", "batch/predicting.py",
+        "the receipt is written before the part has its name", "batch/run/predict/slice.py",
         "                files = (\n                    self._finish(part",
         "                self._tools.output.create(self._slice.receipt, b'{}')\n"
         "                files = (\n                    self._finish(part",
@@ -126,7 +126,7 @@ MUTANTS = (
     ),
     Mutant(
         "who finds the receipt taken deletes a part that another host may have published",
-        "batch/predicting.py",
+        "batch/run/predict/slice.py",
         "    tools.output.create(piece.receipt, encode(receipt))\n    return receipt\n",
         "    try:\n        tools.output.create(piece.receipt, encode(receipt))\n"
         "    except Exception:\n"
@@ -181,17 +181,17 @@ MUTANTS = (
         "tests/test_checks.py -k later",
     ),
     Mutant(
-        "a backfill adopts nothing that it did before", "batch/working.py",
+        "a backfill adopts nothing that it did before", "batch/run/execute.py",
         "        request=task.request,\n    )\n    return adopt(", "    )\n    return adopt(",
         "tests/test_backfill.py -k interrupted",
     ),
     Mutant(
-        "plans are cleared before the version is published", "batch/completing.py",
+        "plans are cleared before the version is published", "batch/run/completion.py",
         "    with trace.timed(\"publish\"):\n", "    _clear(store, run, trace)\n"
         "    with trace.timed(\"publish\"):\n", FAULTS,
     ),
     Mutant(
-        "a rebased run extends a paused version", "batch/completing.py",
+        "a rebased run extends a paused version", "batch/run/completion.py",
         "        require_not_paused(base, job)\n", "", "tests/test_upkeep.py -k meets",
     ),
     Mutant(
@@ -223,7 +223,7 @@ MUTANTS = (
         "if version is not None and version <= oldest]", "tests/test_upkeep.py",
     ),
     Mutant(
-        "a rollback keeps inputs taken in since in the ledger", "batch/version.py",
+        "a rollback keeps inputs taken in since in the ledger", "batch/output/version.py",
         "entries=tuple(source.ledger) if whole_ledger else (),", "entries=(),",
         "tests/test_upkeep.py",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.store import open_store
 from batch.upkeep.rollback import unpause

@@ -11,9 +11,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch import layout
-from batch.columns import type_name
-from batch.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile, encode
+from batch.output import layout
+from batch.output.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile, encode
+from batch.records.columns import type_name
 from batch.store import open_store
 from batch.store.base import Missing
 

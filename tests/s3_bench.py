@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import boto3
 
-from batch.store import retrying, s3client
+from batch.store import retry, s3client
 from tests import servers
 from tests.bench import Folder, Round, Scenario, process
 from tests.proxy import Fault, Proxy
@@ -279,14 +279,14 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
 @contextmanager
 def _quick_retries() -> Iterator[None]:
     names = {"_TRIES": 3, "_FIRST_PAUSE_SECONDS": 0.001, "_LONGEST_PAUSE_SECONDS": 0.002}
-    before = {name: getattr(retrying, name) for name in names}
+    before = {name: getattr(retry, name) for name in names}
     for name, value in names.items():
-        setattr(retrying, name, value)
+        setattr(retry, name, value)
     try:
         yield
     finally:
         for name, value in before.items():
-            setattr(retrying, name, value)
+            setattr(retry, name, value)
 
 
 def _md5(data: bytes) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from batch.reporting import Outcome
+from batch.run.outcome import Outcome
 from tests.jobs import JobFolder
 from tests.servers import Bucket
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.slices import PlannedInput
-from batch.store.ahead import Ahead
+from batch.inputs.prefetch import Ahead
+from batch.output.plan import PlannedInput
 from batch.store.local import LocalStore
 from batch.store.spool import spooled
 

@@ -6,11 +6,11 @@ from datetime import date
 
 from click.testing import CliRunner
 
-from batch.attempt import Options
-from batch.backfill import backfill
-from batch.choosing import Request
 from batch.cli import main
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
+from batch.run.attempt import Options
+from batch.run.backfill import backfill
+from batch.run.selection import Request
 from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model
 

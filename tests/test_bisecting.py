@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.bisecting import Scored, score_all
-from batch.chunk import Unreadable
 from batch.errors import BatchError, DoesNotFit
+from batch.records.chunk import Unreadable
+from batch.run.predict.bisection import Scored, score_all
 
 
 class Model:

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from batch.client.kept import keeping, newest_kept
 from batch.errors import BadData, StoreDown
 from batch.store import cachefolder, open_store
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
 from batch.store.cachefolder import cache_folder, trim
-from batch.store.kept import keeping, newest_kept
 from tests.counting_s3 import BUCKET, CountingS3, serving
 from tests.published import Output, flip_byte, part
 from tests.test_real_kills import disk

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.casting import WrongType, cast_arrow, cast_text, cast_values
-from batch.columns import InputColumn, arrow_type
+from batch.records.cast import WrongType, cast_arrow, cast_text, cast_values
+from batch.records.columns import InputColumn, arrow_type
 
 BEYOND_FLOATS = 2**53 + 1
 

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from batch.checks import Duplicates, Evidence, as_text, judge
 from batch.cli import main
-from batch.histogram import explained_by_chance, stability_index
-from batch.job import JobSettings
-from batch.limits import ChecksSection
-from batch.manifest import CheckResult, Histogram
+from batch.job.limits import ChecksSection
+from batch.job.settings import JobSettings
+from batch.output.manifest import CheckResult, Histogram
+from batch.records.histogram import explained_by_chance, stability_index
+from batch.run.checks import Duplicates, Evidence, as_text, judge
 from tests.jobs import JobFolder, save_tiny_model
 
 DAY = [("a", 1, 2), ("b", 3, 4), ("c", 5, 6)]

@@ -13,11 +13,11 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from batch import layout
 from batch.client import NotPublished, Predictions
-from batch.columns import type_name
 from batch.errors import BadData, BatchError, Damaged, DoesNotFit, StoreDown
-from batch.manifest import Paused, encode
+from batch.output import layout
+from batch.output.manifest import Paused, encode
+from batch.records.columns import type_name
 from tests.published import Output, flip_byte, part
 
 if TYPE_CHECKING:

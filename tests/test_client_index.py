@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.client import Predictions
-from batch.client.hashing import MODULUS, SPREAD, TEXT_BITS, text_hashes
 from batch.client.index import key_index
-from batch.latest import earliest_first
+from batch.client.key_hash import MODULUS, SPREAD, TEXT_BITS, text_hashes
+from batch.output.latest import earliest_first
 from tests.published import Output, part
 
 if TYPE_CHECKING:

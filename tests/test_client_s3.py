@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from batch import layout
 from batch.client import NotPublished, Predictions
 from batch.errors import BadData, NotPermitted, StoreDown
-from batch.manifest import encode
-from batch.store import cachefolder, open_store, retrying
+from batch.output import layout
+from batch.output.manifest import encode
+from batch.store import cachefolder, open_store, retry
 from batch.store.base import Store
 from tests.counting_s3 import BUCKET, CountingS3, serving
 from tests.jobs import JobFolder
@@ -41,7 +41,7 @@ def running() -> Iterator[CountingS3]:
 @pytest.fixture
 def server(running: CountingS3, monkeypatch: pytest.MonkeyPatch) -> CountingS3:
     """It, with an empty bucket; who does not get an answer asks again at once."""
-    monkeypatch.setattr(retrying, "_FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(retry, "_FIRST_PAUSE_SECONDS", 0.001)
     running.empty()
     return running
 

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from batch.comparing import Comparison, DateChange, choose, compare
 from batch.errors import Damaged, NoInput
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
+from batch.reports.diff.compare import Comparison, DateChange, choose, compare
 from batch.store import open_store
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.jobs import JobFolder, save_tiny_model

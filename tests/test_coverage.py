@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batch.logs import utc_now
-from batch.reading import Status, find_target, read_status
+from batch.reports.status import Status, find_target, read_status
 from tests.jobs import JobFolder, save_tiny_model
 
 ROWS = [("a", 1, 2)]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.lock import state_files
+from batch.run.lock import state_files
 from tests.jobs import JobFolder
 
 ROOT = Path(__file__).parents[1]

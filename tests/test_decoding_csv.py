@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.chunk import RAW_CHARACTERS, Unreadable
-from batch.columns import InputColumn
-from batch.decoding import open_decoder
-from batch.recipe import TextOptions
+from batch.inputs.decoding import open_decoder
+from batch.model.recipe import TextOptions
+from batch.records.chunk import RAW_CHARACTERS, Unreadable
+from batch.records.columns import InputColumn
 
 AB = (
     InputColumn(name="a", type="string", nullable=True),
@@ -88,9 +88,9 @@ def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def use_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Read files `size` bytes at a time, and let Arrow take half of them together."""
-    monkeypatch.setattr("batch.decoding.pieces.CACHED_BYTES", size // 2)
-    monkeypatch.setattr("batch.decoding.csv.BLOCK_BYTES", size)
-    monkeypatch.setattr("batch.decoding.streams.BLOCK_BYTES", size)
+    monkeypatch.setattr("batch.inputs.decoding.csv_pieces.CACHED_BYTES", size // 2)
+    monkeypatch.setattr("batch.inputs.decoding.csv.BLOCK_BYTES", size)
+    monkeypatch.setattr("batch.inputs.decoding.streams.BLOCK_BYTES", size)
 
 
 # Which records are there

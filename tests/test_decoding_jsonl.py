@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.chunk import Unreadable
-from batch.columns import InputColumn
-from batch.decoding import open_decoder
-from batch.recipe import TextOptions
+from batch.inputs.decoding import open_decoder
+from batch.model.recipe import TextOptions
+from batch.records.chunk import Unreadable
+from batch.records.columns import InputColumn
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.chunk import Unreadable
-from batch.columns import InputColumn
-from batch.decoding import open_decoder
-from batch.decoding.parquet import file_columns
-from batch.recipe import TextOptions
+from batch.inputs.decoding import open_decoder
+from batch.inputs.decoding.parquet import file_columns
+from batch.model.recipe import TextOptions
+from batch.records.chunk import Unreadable
+from batch.records.columns import InputColumn
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 BEYOND_FLOATS = 2**53 + 1

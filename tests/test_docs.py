@@ -13,7 +13,7 @@ import pytest
 
 from batch.cli import main
 from batch.errors import EXIT_CODES, BatchError
-from batch.job import JobSettings
+from batch.job.settings import JobSettings
 from tests.jobs import JobFolder
 
 ROOT = Path(__file__).parents[1]

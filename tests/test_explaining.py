@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from batch import layout, scanning
 from batch.errors import BadUsage
-from batch.explaining import Story, tell
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.newest import newest_manifest
+from batch.output import layout, part_reader
+from batch.output.read import newest_manifest
+from batch.reports.key_history import Story, tell
 from batch.store import open_store
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle
@@ -132,13 +132,13 @@ def test_a_version_that_is_gone_is_named(lived: JobFolder) -> None:
 def test_every_part_is_read_once(lived: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many versions name it."""
     read: list[str] = []
-    opened = scanning._opened
+    opened = part_reader._opened
 
     def noting(store: Any, file: Any) -> Any:
         read.append(file.path)
         return opened(store, file)
 
-    monkeypatch.setattr(scanning, "_opened", noting)
+    monkeypatch.setattr(part_reader, "_opened", noting)
     story(lived, "a")
     assert len(read) == len({*read}) >= 5
 

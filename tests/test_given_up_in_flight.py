@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch import layout
 from batch.logs import utc_now
-from batch.pending import clear
-from batch.reporting import Outcome
+from batch.output import layout
+from batch.run.held import discard
+from batch.run.outcome import Outcome
+from batch.run.resume import clear
 from batch.store import open_store
 from batch.store.base import Exists
-from batch.upkeep.held import discard
 from batch.upkeep.prune import prune
 from tests.faulty import Operation, opening
 from tests.jobs import JobFolder

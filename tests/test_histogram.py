@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.histogram import BINS, empty_histogram, fill, merge, reference_histogram
-from batch.manifest import Histogram
+from batch.output.manifest import Histogram
+from batch.records.histogram import BINS, empty_histogram, fill, merge, reference_histogram
 
 anything = st.floats(allow_nan=True, allow_infinity=True) | st.none()
 

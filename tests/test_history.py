@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from batch import layout
-from batch.history import Event, History, read_history
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
+from batch.output import layout
+from batch.reports.history import Event, History, read_history
 from batch.store import open_store
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle

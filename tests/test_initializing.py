@@ -19,12 +19,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from batch.authoring.init import Initialized, initialize
+from batch.authoring.validate import validate
 from batch.cli import main
 from batch.errors import BadData, BadUsage, BatchError, DoesNotFit, NoInput
-from batch.initializing import Initialized, initialize
-from batch.jobfile import load_job
-from batch.runner import Options, run
-from batch.validating import validate
+from batch.job.job_file import load_job
+from batch.run.runner import Options, run
 from tests import oracle
 from tests.jobs import LATE, SAMPLE, save_tiny_model, touch
 

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from batch.columns import InputColumn
-from batch.job import (
+from batch.job.limits import ChecksSection, Limit
+from batch.job.settings import (
     ColumnSection,
     CsvSection,
     InputSection,
@@ -23,8 +23,8 @@ from batch.job import (
     RunSection,
     compression_of,
 )
-from batch.limits import ChecksSection, Limit
 from batch.model.frames import to_frame
+from batch.records.columns import InputColumn
 
 DOCS = (Path(__file__).parents[1] / "docs" / "job-file.md").read_text(encoding="utf-8")
 SECTIONS = {

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from batch.cli import main
 from batch.errors import DoesNotFit, NoInput
-from batch.jobfile import load_job
-from batch.mistakes import line_of
-from batch.schema import job_schema
+from batch.job.job_file import load_job
+from batch.job.mistakes import line_of
+from batch.job.schema import job_schema
 
 REPOSITORY = Path(__file__).parents[1]
 WHOLE = """\

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from batch.lanes import Abandoned, Lanes
+from batch.run.predict.threads import Abandoned, Lanes
 
 every_number = pytest.mark.parametrize("threads", [1, 2, 5])
 
@@ -114,7 +114,7 @@ def test_slices_are_told_of_as_they_are_done(threads: int) -> None:
 def test_libraries_that_come_with_the_model_have_one_thread_too() -> None:
     """A run opens its lanes before it loads the model."""
     script = (
-        "from batch.lanes import Lanes\n"
+        "from batch.run.predict.threads import Lanes\n"
         "from threadpoolctl import threadpool_info\n"
         "def counts():\n"
         "    return {(one['user_api'], one['num_threads']) for one in threadpool_info()}\n"

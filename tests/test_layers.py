@@ -1,4 +1,7 @@
-"""Imports point down, and heavy or foreign libraries stay where they belong."""
+"""Heavy or foreign libraries stay where they belong, and names say what they hold.
+
+That imports point down is held by the contracts in pyproject.toml (lint-imports).
+"""
 
 from __future__ import annotations
 
@@ -13,37 +16,13 @@ import pytest
 
 BATCH = Path(__file__).parents[1] / "batch"
 
-#: From the top down. A module imports from layers below its own, and from its own group.
-LAYERS: dict[str, list[set[str]]] = {
-    "entry": [{"__main__"}],
-    "command line": [{"cli"}],
-    "flow": [
-        {"runner", "attempt", "backfill", "choosing", "evidence", "working", "worker", "inputs", "reading", "trying", "validating", "previewing",
-         "initializing", "schema", "preparing", "completing", "sampling", "dating", "jobtext", "upkeep", "dispatching", "tidying", "modelfile", "permissions",
-         "comparing", "pairing", "differing", "moving", "finding", "explaining", "history", "coverage"},
-        {"client"},
-    ],
-    "stages": [
-        {"planning", "pending", "plans"}, {"decoding"}, {"model"}, {"predicting", "opening", "batching", "bisecting", "tally", "rows", "counting"}, {"engine"},
-        {"checks"}, {"drafting", "rewriting"}, {"publishing", "newest", "retention"}, {"reporting"}, {"lock"},
-        {"signals"},
-    ],
-    "adapters": [{"parts", "scanning"}, {"store"}],
-    "values": [
-        {"job", "jobfile", "mistakes", "pattern", "columns", "casting", "parsing", "chunk", "recipe",
-         "sidecar", "slices", "manifest", "ledger", "version", "record", "layout", "histogram",
-         "digest", "wording", "duration", "section", "limits",
-         "arrays", "latest", "causes", "memory", "machine"},
-    ],
-    "ground": [{"errors", "logs", "lanes", "grouping"}],
-}  # fmt: skip
 #: Where a library may be imported; everything else goes through these modules.
 HOMES = {
     "click": {"cli"},
     "rich": {"cli"},
     "boto3": {"store"},
     "sklearn": {"model"},
-    "joblib": {"model", "engine", "client"},
+    "joblib": {"model", "run", "client"},
     "pandas": {"model", "client"},
 }
 
@@ -69,27 +48,6 @@ def imports(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def place(name: str) -> tuple[int, int]:
-    """The numbers of a module's layer, from the top, and of its group therein."""
-    for number, groups in enumerate(LAYERS.values()):
-        for index, group in enumerate(groups):
-            if name in group:
-                return number, index
-    raise AssertionError(f"batch/{name} is in no layer: say where it belongs")
-
-
-@every_module
-def test_imports_point_down(name: str, path: Path) -> None:
-    """A stage knows no other stage, and nothing knows what stands above it."""
-    layer, group = place(name)
-    ours = {full.split(".")[1] for full in imports(path) if full.startswith("batch.")}
-    for other in ours - {"__version__"}:
-        below, beside = place(other)
-        allowed = below > layer or (below, beside) == (layer, group)
-        is_adapter = list(LAYERS)[layer] == "adapters" and other == "store"
-        assert allowed or is_adapter, f"{path.name} imports batch.{other}"
 
 
 @every_module

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.ledger import encode_segment
+from batch.output.ledger import encode_segment
 from tests.test_planning import ledgered
 
 READ = """

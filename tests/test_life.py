@@ -23,10 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged
-from batch.job import Job
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
+from batch.job.settings import Job
 from batch.logs import utc_now
-from batch.reporting import Outcome
+from batch.run.outcome import Outcome
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.prune import prune

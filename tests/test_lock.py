@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.lock import (
+from batch.run.lock import (
     Locked,
     is_due,
     keep_suspects,
@@ -23,7 +23,7 @@ from batch.lock import (
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOLD = (
-    "import sys\nfrom datetime import UTC, datetime\nfrom batch.lock import output_lock\n"
+    "import sys\nfrom datetime import UTC, datetime\nfrom batch.run.lock import output_lock\n"
     "with output_lock(sys.argv[1], now=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)):\n"
     "    print('held', flush=True)\n    sys.stdin.read()\n"
 )

@@ -15,10 +15,10 @@ import jsonschema
 import msgspec
 import pytest
 
-from batch import manifest
 from batch.client import Predictions
-from batch.manifest import FORMAT, Document, Manifest, decode_manifest, encode
-from batch.parts import REJECT_SCHEMA
+from batch.output import manifest
+from batch.output.manifest import FORMAT, Document, Manifest, decode_manifest, encode
+from batch.output.part_writer import REJECT_SCHEMA
 from tests.published import Output, part
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.jobfile import load_job
-from batch.runner import Options
-from batch.runner import run as run_job
+from batch.job.job_file import load_job
+from batch.run.runner import Options
+from batch.run.runner import run as run_job
 from tests.bench import RUN, Bench, Command, Folder, OpenOutput, Round, Scenario, crashes, prepared
 from tests.bench import run as a_run
 from tests.fault_commands import (

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.columns import InputColumn
-from batch.decoding import open_decoder
-from batch.memory import bytes_for_chunk, parse_bytes
-from batch.recipe import TextOptions
+from batch.inputs.decoding import open_decoder
+from batch.model.recipe import TextOptions
+from batch.records.columns import InputColumn
+from batch.run.memory import bytes_for_chunk, parse_bytes
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 

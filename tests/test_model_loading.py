@@ -38,15 +38,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from batch.columns import InputColumn
 from batch.errors import BadData, DoesNotFit, TryAgain
 from batch.model import save_model
 from batch.model.frames import to_batch
-from batch.model.loading import load_scorer
+from batch.model.load import load_scorer
 from batch.model.published import load_model, load_published, publish_model
-from batch.model.scoring import Scorer
-from batch.recipe import Recipe, TextOptions, code_files
-from batch.sidecar import Sidecar, read_model_file, sidecar_path
+from batch.model.recipe import Recipe, TextOptions, code_files
+from batch.model.score import Scorer
+from batch.model.sidecar import Sidecar, read_model_file, sidecar_path
+from batch.records.columns import InputColumn
 from batch.store import open_store
 
 ROWS = 24

@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from batch.errors import DoesNotFit
 from batch.model import save_model
-from batch.sidecar import Sidecar, hash_file, read_model_file, sidecar_path
+from batch.model.sidecar import Sidecar, hash_file, read_model_file, sidecar_path
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = pd.DataFrame({"x": np.arange(10) / 4, "y": np.arange(10)[::-1] / 2})

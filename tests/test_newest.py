@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from batch import layout
 from batch.errors import NoInput
-from batch.manifest import Manifest
-from batch.newest import newest_manifest, read_kept
+from batch.output import layout
+from batch.output.manifest import Manifest
+from batch.output.read import newest_manifest, read_kept
 from tests.published import Output, part
 
 

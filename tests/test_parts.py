@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import DoesNotFit, StoreDown
-from batch.manifest import Column, PartFile
-from batch.parts import PartWriter, columns_of
+from batch.output.manifest import Column, PartFile
+from batch.output.part_writer import PartWriter, columns_of
 from batch.store import open_store
 from batch.store.base import Exists, Store
 

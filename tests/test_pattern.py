@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batch.dating import dated_patterns
-from batch.pattern import InputPattern
+from batch.authoring.dates import dated_patterns
+from batch.job.pattern import InputPattern
 
 
 @pytest.mark.parametrize(

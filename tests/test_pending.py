@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from batch import layout
-from batch.manifest import encode
-from batch.pending import PendingPlan, adopt, clear, read_pending, read_receipt, require_plan
-from batch.slices import PLAN_FORMAT, InputResult, Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.output import layout
+from batch.output.manifest import encode
+from batch.output.plan import (
+    PLAN_FORMAT,
+    InputResult,
+    Plan,
+    PlanAgain,
+    PlannedInput,
+    Receipt,
+    Slice,
+)
+from batch.run.resume import PendingPlan, adopt, clear, read_pending, read_receipt, require_plan
 from batch.store import open_store
 from batch.store.base import Store
 from tests.published import MODEL

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch.errors import BadUsage
-from batch.jobfile import load_job
-from batch.permissions import lifecycle, reader_policy, runner_policy
+from batch.job.job_file import load_job
+from batch.job.permissions import lifecycle, reader_policy, runner_policy
 from tests import servers
 from tests.jobs import JobFolder
 from tests.s3jobs import S3JobFolder

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batch.job import Job
-from batch.jobfile import load_job
-from batch.ledger import Ledger, LedgerEntry, encode_segment
-from batch.planning import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
-from batch.slices import PlannedInput
+from batch.inputs.survey import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
+from batch.job.job_file import load_job
+from batch.job.settings import Job
+from batch.output.ledger import Ledger, LedgerEntry, encode_segment
+from batch.output.plan import PlannedInput
 from batch.store.base import Entry, Listing
 from tests.jobs import JobFolder
 

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.jobfile import load_job
-from batch.lock import Lock, output_lock, state_files
+from batch.job.job_file import load_job
 from batch.logs import utc_now
+from batch.run.lock import Lock, output_lock, state_files
 from batch.store import open_store
 from batch.upkeep.repair import look_for_damage, repair
 from tests.crash_states import Operation

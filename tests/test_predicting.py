@@ -23,25 +23,25 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from batch.batching import Batching
-from batch.bisecting import Score
-from batch.chunk import Unreadable, Untyped
-from batch.columns import InputColumn
-from batch.decoding import open_decoder
-from batch.digest import digest_file
 from batch.errors import DoesNotFit
-from batch.histogram import reference_histogram
-from batch.job import InputSection
-from batch.lanes import Lanes
-from batch.manifest import decode
+from batch.inputs.decoding import open_decoder
+from batch.job.settings import InputSection
 from batch.model.frames import describe_columns, to_batch
-from batch.model.scoring import Scorer
-from batch.parts import REJECT_SCHEMA
-from batch.predicting import Tools, predict_slice
-from batch.recipe import Recipe, TextOptions
-from batch.slices import InputResult, PlannedInput, Receipt, Slice
+from batch.model.recipe import Recipe, TextOptions
+from batch.model.score import Scorer
+from batch.output.manifest import decode
+from batch.output.part_writer import REJECT_SCHEMA
+from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
+from batch.records.chunk import Unreadable, Untyped
+from batch.records.columns import InputColumn
+from batch.records.histogram import reference_histogram
+from batch.run.predict.batches import Batching
+from batch.run.predict.bisection import Score
+from batch.run.predict.slice import Tools, predict_slice
+from batch.run.predict.threads import Lanes
 from batch.store import open_store
 from batch.store.base import Exists
+from batch.store.digest import digest_file
 
 DAY = datetime(2013, 12, 1, tzinfo=UTC)
 TRAINING = pd.DataFrame({"carrier": ["AA", "UA"] * 5, "x": np.arange(10.0)})

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from batch import layout, retention
 from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
-from batch.job import Job
-from batch.jobfile import load_job
-from batch.ledger import MAX_SEGMENTS, LedgerEntry
-from batch.manifest import Column, Counts, ModelInfo
-from batch.newest import newest_manifest, read_live, read_manifest
-from batch.publishing import move_pointer, publish
+from batch.job.job_file import load_job
+from batch.job.settings import Job
+from batch.output import layout, retention
+from batch.output.ledger import MAX_SEGMENTS, LedgerEntry
+from batch.output.manifest import Column, Counts, ModelInfo
+from batch.output.publish import move_pointer, publish
+from batch.output.read import newest_manifest, read_live, read_manifest
+from batch.output.version import Draft, Live, union_columns
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.prune import prune
-from batch.version import Draft, Live, union_columns
 from tests.jobs import JobFolder
 from tests.wrapped import Wrapped
 

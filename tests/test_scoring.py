@@ -33,10 +33,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
-from batch.columns import InputColumn
 from batch.errors import DoesNotFit
 from batch.model.frames import describe_columns, to_batch, to_frame
-from batch.model.scoring import Scorer
+from batch.model.score import Scorer
+from batch.records.columns import InputColumn
 
 ROWS = 12
 NUMBERS = pd.DataFrame({"x": np.arange(ROWS) / 4, "y": np.arange(ROWS)[::-1] ** 2 / 8.0})

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
+from batch.authoring.trial import Trial, try_job
 from batch.cli import main
 from batch.errors import BadData, DoesNotFit, NoInput
-from batch.jobfile import load_job
-from batch.trying import Trial, try_job
+from batch.job.job_file import load_job
 from tests.jobs import JobFolder
 
 ROWS = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]

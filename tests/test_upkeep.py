@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from batch import retention
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, Held, NoInput
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.manifest import Manifest
+from batch.output import retention
+from batch.output.manifest import Manifest
+from batch.run.held import discard
 from batch.store import open_output, open_store
-from batch.upkeep.held import discard
 from batch.upkeep.prune import Garbage, prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from batch import planning, publishing
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
-from batch.jobfile import load_job
+from batch.inputs import survey
+from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.manifest import Manifest
+from batch.output import publish
+from batch.output.manifest import Manifest
 from batch.store import open_output, open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
@@ -108,7 +109,7 @@ def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version of the present input holds all of it, by one run."""
-    monkeypatch.setattr(planning, "PACKED_INPUTS", 1)
+    monkeypatch.setattr(survey, "PACKED_INPUTS", 1)
     job.configure(output={"path": "out", "mode": "replace"})
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 2, 2)])
@@ -126,7 +127,7 @@ def test_a_folded_ledger_is_repaired(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch, index: int
 ) -> None:
     """The older entries of one segment, or the newer ones after it."""
-    monkeypatch.setattr(publishing, "MAX_SEGMENTS", 2)
+    monkeypatch.setattr(publish, "MAX_SEGMENTS", 2)
     damaged.live_three_versions(job)
     job.add("5.csv", [("k", 1, 1)])
     job.run()

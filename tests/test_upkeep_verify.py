@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from batch import publishing
 from batch.cli import main
 from batch.errors import NotPermitted, StoreDown
-from batch.jobfile import load_job
+from batch.job.job_file import load_job
 from batch.logs import utc_now
+from batch.output import publish
 from batch.store import open_store
 from batch.upkeep.damage import examine
 from batch.upkeep.prune import prune
@@ -286,7 +286,7 @@ def test_versions_below_oldest_kept_are_ignored(published: JobFolder) -> None:
 
 def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """After every step: changes, re-sent and vanished inputs, rollback, window, folding, prune."""
-    monkeypatch.setattr(publishing, "MAX_SEGMENTS", 3)
+    monkeypatch.setattr(publish, "MAX_SEGMENTS", 3)
     job.configure(input={"path": "data/{date}-*.csv"})
     found, store = load_job(str(job.folder)), open_store(job.output_url)
 

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sklearn.linear_model import LogisticRegression
 
+from batch.authoring.validate import Verdict, validate
 from batch.cli import main
-from batch.validating import Verdict, validate
 from tests.jobs import LATE, SAMPLE, JobFolder, save_tiny_model
 
 ROWS = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]

@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.initializing import Initialized
-    from batch.validating import Verdict
+    from batch.authoring.init import Initialized
+    from batch.authoring.validate import Verdict
 
 
 @click.command()
@@ -32,7 +32,7 @@ def init(folder: str, model: str, sample: str, key: Sequence[str]) -> None:
     Example:
       batch-predict init jobs/churn --model churn.joblib --input data/2026-01-31.csv --key id
     """
-    from batch.initializing import initialize
+    from batch.authoring.init import initialize
 
     _print_initialized(folder, initialize(folder, model=model, sample=sample, key=key))
 
@@ -47,8 +47,8 @@ def validate(jobs: Sequence[str], as_json: bool) -> None:
     Example:
       batch-predict validate jobs/*
     """
+    from batch.authoring.validate import validate as validate_job
     from batch.cli.output import print_json
-    from batch.validating import validate as validate_job
 
     verdicts = [validate_job(job) for job in jobs]
     if as_json:
@@ -67,7 +67,7 @@ def schema() -> None:
       batch-predict schema > job.schema.json
     """
     from batch.cli.output import print_json
-    from batch.schema import job_schema
+    from batch.job.schema import job_schema
 
     print_json(job_schema())
 
@@ -86,9 +86,9 @@ def iam_policy(job: str, readers: bool, lifecycle: bool) -> None:
       batch-predict iam-policy flight_delays --lifecycle > lifecycle.json
     """
     from batch.cli.output import print_json
-    from batch.jobfile import load_job
-    from batch.permissions import lifecycle as rules
-    from batch.permissions import reader_policy, runner_policy
+    from batch.job.job_file import load_job
+    from batch.job.permissions import lifecycle as rules
+    from batch.job.permissions import reader_policy, runner_policy
 
     if readers and lifecycle:
         raise click.UsageError("--readers and --lifecycle are two documents: ask for one")

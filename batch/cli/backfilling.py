@@ -12,9 +12,9 @@ from batch.cli.output import as_bytes, as_count, as_seconds
 from batch.wording import listed
 
 if TYPE_CHECKING:
-    from batch.backfill import Proposal
-    from batch.choosing import Request
-    from batch.job import Job
+    from batch.job.settings import Job
+    from batch.run.backfill import Proposal
+    from batch.run.selection import Request
 
 #: Days of a plan that a person reads before "and more".
 _SHOWN_DAYS, _SHOWN = 31, 5
@@ -65,12 +65,12 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
       batch-predict backfill flight_delays --only outdated
       batch-predict backfill flight_delays --from 2013-12-20 --model v3
     """
-    from batch.jobfile import load_job
-    from batch.memory import use_one_heap
+    from batch.job.job_file import load_job
+    from batch.run.memory import use_one_heap
 
     found = load_job(job)
     use_one_heap(found.settings.input.resolved_format)
-    from batch.choosing import Request
+    from batch.run.selection import Request
 
     if workers:
         found = found.with_workers(workers)
@@ -82,9 +82,9 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
 
 
 def _carry_out(job: Job, request: Request) -> None:
-    from batch.attempt import Options
-    from batch.backfill import backfill as predict_again
     from batch.cli.output import progress_bar, report
+    from batch.run.attempt import Options
+    from batch.run.backfill import backfill as predict_again
 
     with progress_bar(job.name) as progress:
         outcome = predict_again(job, request, Options(progress=progress))
@@ -104,8 +104,8 @@ def _agreed(job: Job, request: Request) -> bool:
 
 
 def _propose(job: Job, request: Request) -> Proposal:
-    from batch.attempt import Options
-    from batch.backfill import propose
+    from batch.run.attempt import Options
+    from batch.run.backfill import propose
 
     plan = propose(job, request, Options())
     _print_plan(job, request, plan)
@@ -113,7 +113,7 @@ def _propose(job: Job, request: Request) -> Proposal:
 
 
 def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
-    from batch.choosing import bounds
+    from batch.run.selection import bounds
 
     todo = plan.choice.todo
     size = as_bytes(sum(one.size for one in todo))

@@ -9,7 +9,7 @@ import click
 from batch.cli.output import as_count
 
 if TYPE_CHECKING:
-    from batch.comparing import Compared, Comparison, KeyChange, SeenRow, Sizes
+    from batch.reports.diff.compare import Compared, Comparison, KeyChange, SeenRow, Sizes
 
 #: Lines of a table that a person reads.
 _SHOWN = 40
@@ -44,8 +44,8 @@ def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bo
       batch-predict diff flight_delays 12 41 --json
     """
     from batch.cli.output import print_json
-    from batch.comparing import choose, compare
-    from batch.reading import find_target
+    from batch.reports.diff.compare import choose, compare
+    from batch.reports.status import find_target
 
     store = find_target(job).store
     found = compare(store, *choose(store, before, after), shown=rows)

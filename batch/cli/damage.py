@@ -13,7 +13,7 @@ from batch.errors import Damaged
 from batch.wording import listed
 
 if TYPE_CHECKING:
-    from batch.manifest import Manifest
+    from batch.output.manifest import Manifest
     from batch.upkeep.damage import Finding
     from batch.upkeep.repair import Mending
     from batch.upkeep.verify import Health
@@ -36,7 +36,7 @@ def verify(job: str, deep: bool, as_json: bool) -> None:
       batch-predict verify flight_delays --deep --json
     """
     from batch.cli.output import print_json
-    from batch.reading import find_target, require_published
+    from batch.reports.status import find_target, require_published
     from batch.upkeep.verify import verify as look
 
     target = find_target(job)
@@ -64,7 +64,7 @@ def repair(job: str, yes: bool) -> None:
     Example:
       batch-predict repair flight_delays
     """
-    from batch.jobfile import load_job
+    from batch.job.job_file import load_job
     from batch.logs import utc_now
     from batch.store import open_output
     from batch.upkeep.repair import look_for_damage

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.history import Event, History
+    from batch.reports.history import Event, History
 
 
 @click.command()
@@ -32,8 +32,8 @@ def history(job: str, last: int, as_json: bool) -> None:
       batch-predict history flight_delays --last 100 --json
     """
     from batch.cli.output import print_json
-    from batch.history import read_history
-    from batch.reading import find_target, pending_runs
+    from batch.reports.history import read_history
+    from batch.reports.status import find_target, pending_runs
 
     store = find_target(job).store
     found = read_history(store, last=last)
@@ -115,7 +115,7 @@ def _cut(line: str, room: int) -> str:
 
 def _print_way_back(job: str, found: History) -> None:
     """Which versions there are, and how to go back to one."""
-    from batch.newest import kept_range
+    from batch.output.read import kept_range
 
     if found.live is None or found.oldest_kept is None:
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from batch import reporting
+    from batch.run import outcome
 
 
 def complain(message: str, hint: str = "", *details: str) -> None:
@@ -23,7 +23,7 @@ def complain(message: str, hint: str = "", *details: str) -> None:
         click.echo(f"  next: {hint}", err=True)
 
 
-def report(what: str, name: str, outcome: reporting.Outcome) -> None:
+def report(what: str, name: str, outcome: outcome.Outcome) -> None:
     """One line for a person who watches, one block when something is wrong."""
     watched = is_watched()
     if outcome.exit_code == 0:
@@ -78,7 +78,7 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[reporting.Progress]:
+def progress_bar(title: str) -> Iterator[outcome.Progress]:
     """A bar on stderr while a person watches, else nothing."""
     if not sys.stderr.isatty():
         yield lambda *_: None

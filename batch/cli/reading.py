@@ -12,8 +12,8 @@ from batch.cli.output import as_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.coverage import DateRange
-    from batch.reading import Status
+    from batch.reports.coverage import DateRange
+    from batch.reports.status import Status
 
 #: Lines about dates.
 _SHOWN = 10
@@ -38,7 +38,7 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
     """
     from batch.cli.output import print_json
     from batch.logs import utc_now
-    from batch.reading import find_target, read_status
+    from batch.reports.status import find_target, read_status
 
     found = [read_status(find_target(job), now=utc_now()) for job in jobs or _all_jobs()]
     if as_json:

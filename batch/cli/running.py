@@ -15,10 +15,10 @@ from batch.wording import listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.job import Job
-    from batch.planning import Survey
-    from batch.previewing import Preview
-    from batch.trying import Trial
+    from batch.authoring.trial import Trial
+    from batch.inputs.survey import Survey
+    from batch.job.settings import Job
+    from batch.run.preview import Preview
 
 #: Lines of a list that a person reads before "and more".
 _SHOWN = 10
@@ -26,7 +26,7 @@ _SHOWN = 10
 
 def _duration(context: click.Context, option: click.Parameter, value: str) -> timedelta:
     del context
-    from batch.duration import parse_duration
+    from batch.job.types import parse_duration
 
     try:
         return parse_duration(value)
@@ -60,14 +60,14 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
       batch-predict run flight_delays
       batch-predict run flight_delays --dry-run
     """
-    from batch.jobfile import load_job
-    from batch.memory import use_one_heap
+    from batch.job.job_file import load_job
+    from batch.run.memory import use_one_heap
 
     found = load_job(job)
     use_one_heap(found.settings.input.resolved_format)
     from batch.cli.output import progress_bar, report
-    from batch.runner import Options
-    from batch.runner import run as run_job
+    from batch.run.runner import Options
+    from batch.run.runner import run as run_job
 
     if dry_run:
         return _print_plan(found)
@@ -101,8 +101,8 @@ def try_(job: str, rows: int, input_: str | None, as_json: bool) -> None:
       batch-predict try flight_delays --rows 20
       batch-predict try flight_delays --input ~/one-more-day.csv
     """
-    from batch.jobfile import load_job
-    from batch.trying import try_job
+    from batch.authoring.trial import try_job
+    from batch.job.job_file import load_job
 
     trial = try_job(load_job(job), rows=rows, path=input_)
     _print_trial(trial, as_json=as_json)
@@ -113,7 +113,7 @@ def try_(job: str, rows: int, input_: str | None, as_json: bool) -> None:
 def _print_plan(job: Job) -> None:
     """What a run would do and why, in the order in which a person asks."""
     from batch.cli.output import print_facts
-    from batch.previewing import preview
+    from batch.run.preview import preview
 
     plan = preview(job)
     click.echo(f"{job.name}: {_intention(plan)}")

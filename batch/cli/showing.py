@@ -14,7 +14,7 @@ from batch.wording import listed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.explaining import Period, Story
+    from batch.reports.key_history import Period, Story
 
 _SHOWN = 5
 _COUNT = click.IntRange(min=1)
@@ -41,9 +41,9 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
       batch-predict show flight_delays --rejects
     """
     from batch.cli.output import print_json
-    from batch.explaining import tell
-    from batch.finding import rows_of_key
-    from batch.reading import find_target, first_rows, require_published
+    from batch.reports.key_history import tell
+    from batch.reports.rows import rows_of_key
+    from batch.reports.status import find_target, first_rows, require_published
 
     if (all_ and not key) or (key and rejects):
         raise click.UsageError("--all goes with --key, and --key goes without --rejects")

@@ -11,8 +11,8 @@ from batch.cli.output import as_bytes, as_count
 from batch.wording import listed
 
 if TYPE_CHECKING:
-    from batch.job import Job
-    from batch.manifest import Manifest
+    from batch.job.settings import Job
+    from batch.output.manifest import Manifest
     from batch.store.base import Entry, Store
     from batch.upkeep.rollback import WayBack
 
@@ -87,10 +87,10 @@ def publish(job: str, force: bool, run_id: str | None) -> None:
       batch-predict publish flight_delays
       batch-predict publish flight_delays --force
     """
-    from batch.attempt import Options
     from batch.cli.output import report
-    from batch.jobfile import load_job
-    from batch.upkeep.held import publish_held
+    from batch.job.job_file import load_job
+    from batch.run.attempt import Options
+    from batch.run.held import publish_held
 
     found = load_job(job)
     outcome = publish_held(found, Options(), run_id=run_id, is_forced=force)
@@ -111,7 +111,7 @@ def discard(job: str, run_id: str | None) -> None:
       batch-predict discard flight_delays
     """
     from batch.logs import utc_now
-    from batch.upkeep.held import discard as give_up
+    from batch.run.held import discard as give_up
 
     found, store = _open(job)
     runs = give_up(store, now=utc_now(), run_id=run_id)
@@ -152,7 +152,7 @@ def prune(job: str, yes: bool) -> None:
 
 
 def _open(job: str) -> tuple[Job, Store]:
-    from batch.jobfile import load_job
+    from batch.job.job_file import load_job
     from batch.store import open_output
 
     found = load_job(job)

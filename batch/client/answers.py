@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import to_arrow
 from batch.client.values import Coded, pylist, values_of
+from batch.records.arrays import to_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import to_arrow, to_numpy
 from batch.client.values import pylist
+from batch.records.arrays import to_arrow, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

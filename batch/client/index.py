@@ -5,18 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from batch.arrays import in_one, text_array, text_buffers, to_arrow, to_numpy
 from batch.client.buckets import KeyIndex
-from batch.client.hashing import (
-    MASK,
-    MODULUS,
-    SPREAD,
-    TEXT_BITS,
-    spread,
-    text_hashes,
-)
+from batch.client.key_hash import MASK, MODULUS, SPREAD, TEXT_BITS, spread, text_hashes
 from batch.client.keys import KeyType
 from batch.client.values import values_of
+from batch.records.arrays import in_one, text_array, text_buffers, to_arrow, to_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch import layout
 from batch.errors import DoesNotFit, StoreDown, TryAgain
-from batch.manifest import Manifest, decode_manifest
+from batch.output import layout
+from batch.output.manifest import Manifest, decode_manifest
 from batch.store.base import Missing
 
 if TYPE_CHECKING:

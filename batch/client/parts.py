@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from batch.manifest import PartFile
+    from batch.output.manifest import PartFile
     from batch.store.base import Store
 
 _HINT = "the file is damaged: restore it, or publish a version without it"
@@ -26,8 +26,8 @@ def read_part(store: Store, file: PartFile, *, types: Mapping[str, str]) -> pa.T
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from batch.arrays import arrow_owned
-    from batch.columns import type_name
+    from batch.records.arrays import arrow_owned
+    from batch.records.columns import type_name
 
     # Read once: the bytes that are verified are the bytes that are used.
     data = read_content(store, Content(file.path, file.sha256, file.bytes, _HINT))

@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from batch.client.newest import NotPublished
-from batch.client.polling import Poller
+from batch.client.poller import Poller
 from batch.client.source import Source
 from batch.logs import log, utc_now
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from batch.client.version import Version
-    from batch.manifest import Manifest, Paused
+    from batch.client.loaded import Version
     from batch.model.published import PublishedModel
+    from batch.output.manifest import Manifest, Paused
 
 _WAIT_STEP_SECONDS = 0.2
 

@@ -6,18 +6,18 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch.client.kept import keeping, newest_kept, still_in_use
+from batch.client.loaded import Version, load_version
 from batch.client.newest import is_newer, read_newest
-from batch.client.version import Version, load_version
 from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
 from batch.store import open_store
-from batch.store.kept import keeping, newest_kept, still_in_use
-from batch.store.retrying import patience
+from batch.store.retry import patience
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch.manifest import Manifest
+    from batch.output.manifest import Manifest
 
 #: Who has something to serve need not ask again for long: the next poll will.
 _PATIENCE_SECONDS = 5.0

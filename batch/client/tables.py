@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch.arrays import in_one
+from batch.records.arrays import in_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
-    from batch.manifest import Column
+    from batch.output.manifest import Column
 
 
 def union(tables: Sequence[pa.Table], columns: Iterable[Column]) -> pa.Table:
@@ -51,7 +51,7 @@ def _contiguous(table: pa.Table, column: Column) -> pa.Array:
 def _type_of(column: Column) -> pa.DataType:
     import pyarrow as pa
 
-    from batch.columns import named_type
+    from batch.records.columns import named_type
 
     try:
         return named_type(column.type)

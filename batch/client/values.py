@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
-from batch.arrays import text_buffers, to_numpy
+from batch.records.arrays import text_buffers, to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa

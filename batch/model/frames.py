@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.arrays import to_numpy
-from batch.columns import InputColumn, arrow_type, type_of_arrow
 from batch.errors import DoesNotFit
+from batch.records.arrays import to_numpy
+from batch.records.columns import InputColumn, arrow_type, type_of_arrow
 
 if TYPE_CHECKING:
-    from batch.job import ColumnType
+    from batch.job.settings import ColumnType
 
 _EXTENSIONS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 

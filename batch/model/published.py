@@ -8,17 +8,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch import layout
 from batch.errors import BadData, TryAgain
-from batch.manifest import ModelInfo, encode
-from batch.recipe import Recipe, code_files
-from batch.sidecar import Sidecar, hash_file, installed_versions
+from batch.model.recipe import Recipe, code_files
+from batch.model.sidecar import Sidecar, hash_file, installed_versions
+from batch.output import layout
+from batch.output.documents import read_document, read_whole
+from batch.output.manifest import ModelInfo, encode
 from batch.store.base import Exists, Missing, Store
 from batch.store.cache import Content, fetch_content
-from batch.store.documents import read_document, read_whole
 
 if TYPE_CHECKING:
-    from batch.model.scoring import Scorer
+    from batch.model.score import Scorer
 
 
 def publish_model(
@@ -75,7 +75,7 @@ def load_model(
     Raises `DoesNotFit` as `load_scorer` does, `BadData` for a copy that was damaged, `TryAgain`
     for hook files that are no longer those of the recipe.
     """
-    from batch.model.loading import load_scorer
+    from batch.model.load import load_scorer
 
     model = Content(
         layout.model_path(recipe.model_sha256),
@@ -130,7 +130,7 @@ class PublishedModel:
 
     def score_records(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The predictions of raw JSON records, in order. Raises `BadData` for one that misfits."""
-        from batch.model.loading import records_to_batch
+        from batch.model.load import records_to_batch
 
         if not records:
             return []

@@ -8,7 +8,7 @@ from batch.errors import DoesNotFit
 from batch.store.base import AS_IS, Placement, Store
 
 if TYPE_CHECKING:  # Applications that only read do without pydantic.
-    from batch.job import Job
+    from batch.job.settings import Job
 
 __all__ = ["open_output", "open_store"]
 

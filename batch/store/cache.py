@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from batch.errors import BadData, NotPermitted, StoreDown
 from batch.logs import log
+from batch.output.documents import read_whole
 from batch.store.base import Missing, Store
 from batch.store.cachefolder import (
     FILES,
@@ -27,7 +28,6 @@ from batch.store.cachefolder import (
     trim,
     warn_of_cache,
 )
-from batch.store.documents import read_whole
 from batch.store.spool import spooling_in
 
 

@@ -26,7 +26,7 @@ import msgspec
 
 from batch.errors import BatchError
 from batch.logs import log
-from batch.manifest import Document
+from batch.output.manifest import Document
 from batch.store.spool import spooling_in, sweep_spool
 from batch.store.writers import writer_is_dead
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from batch.errors import StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing
-from batch.store.naming import naming
+from batch.store.names import naming
 from batch.store.writers import this_host, writer_is_dead
 
 _UNFINISHED = ".tmp"

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from batch.store.retrying import retrying
+from batch.store.retry import retrying
 from batch.store.s3errors import is_transient, whole
 
 #: Above this, an object goes in pieces; S3 takes at most 5 GB in one request.

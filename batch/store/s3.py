@@ -31,7 +31,7 @@ from batch.store.base import (
     Placement,
     Unknown,
 )
-from batch.store.retrying import retrying
+from batch.store.retry import retrying
 from batch.store.s3client import client
 from batch.store.s3errors import (
     RAISED,

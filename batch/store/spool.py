@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from batch.errors import NotPermitted, StoreDown
-from batch.store.naming import naming
+from batch.store.names import naming
 from batch.store.writers import this_host, writer_is_dead
 
 #: What must stay free besides the file: others write to the same disk.

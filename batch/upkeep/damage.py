@@ -12,8 +12,8 @@ import msgspec
 import pyarrow as pa
 
 from batch.errors import StoreDown, reading
-from batch.manifest import Document, Manifest
-from batch.sidecar import hash_file
+from batch.model.sidecar import hash_file
+from batch.output.manifest import Document, Manifest
 from batch.store.base import Missing, Store
 
 _FOLDERS = ("data", "rejects", "ledger", "models")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 
-from batch import layout
-from batch.manifest import Manifest
-from batch.newest import newest_manifest, read_manifest, read_pointer
-from batch.plans import list_plans, read_plan
-from batch.publishing import move_pointer
-from batch.slices import Plan
+from batch.output import layout
+from batch.output.manifest import Manifest
+from batch.output.pending import list_plans, read_plan
+from batch.output.plan import Plan
+from batch.output.publish import move_pointer
+from batch.output.read import newest_manifest, read_manifest, read_pointer
 from batch.store.base import Entry, Missing, Store
 
 #: What a run at work has just written is named by nothing yet; no run takes that long.

@@ -8,23 +8,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from batch import layout
 from batch.errors import Damaged, NoInput
-from batch.inputs import survey_inputs
-from batch.job import Job
-from batch.ledger import Ledger, encode_segment
-from batch.manifest import Manifest, encode
-from batch.newest import newest_manifest
-from batch.plans import give_up, list_plans, read_plan
-from batch.publishing import move_pointer, operator, publish, require_same_output
-from batch.rewriting import without_inputs
-from batch.slices import Receipt
+from batch.inputs.listing import survey_inputs
+from batch.job.settings import Job
+from batch.output import layout
+from batch.output.documents import read_document
+from batch.output.ledger import Ledger, encode_segment
+from batch.output.manifest import Manifest, encode
+from batch.output.pending import give_up, list_plans, read_plan
+from batch.output.plan import Receipt
+from batch.output.publish import move_pointer, operator, publish, require_same_output
+from batch.output.read import newest_manifest
+from batch.output.rewrite import without_inputs
+from batch.output.version import Draft, Live, like
 from batch.store.base import Exists, Missing, Store
-from batch.store.documents import read_document
-from batch.upkeep.contents import Damage, audit
+from batch.upkeep.audit import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects
 from batch.upkeep.verify import inspect
-from batch.version import Draft, Live, like
 from batch.wording import listed
 
 _SHOWN = 5

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from batch import layout
 from batch.errors import Damaged, Held, NoInput
-from batch.job import Job
-from batch.manifest import Manifest, Paused
-from batch.newest import kept_versions, read_kept, read_live, with_ledger
-from batch.publishing import move_pointer, operator, publish, require_same_output
+from batch.job.settings import Job
+from batch.output import layout
+from batch.output.manifest import Manifest, Paused
+from batch.output.publish import move_pointer, operator, publish, require_same_output
+from batch.output.read import kept_versions, read_kept, read_live, with_ledger
+from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 from batch.upkeep.damage import damaged_objects
-from batch.version import Draft, Live, like
 
 
 @dataclass(frozen=True)

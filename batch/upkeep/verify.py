@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from batch import layout
 from batch.errors import BatchError, Damaged, DoesNotFit
-from batch.manifest import Counts, Document, Manifest
-from batch.newest import newest_manifest, read_manifest, read_pointer
+from batch.output import layout
+from batch.output.manifest import Counts, Document, Manifest
+from batch.output.read import newest_manifest, read_manifest, read_pointer
 from batch.store.base import Missing, Store
-from batch.upkeep.contents import Damage, audit
+from batch.upkeep.audit import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects, with_versions
 
 

@@ -6,14 +6,14 @@ import dataclasses
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from batch import layout
-from batch.job import Job
-from batch.ledger import Ledger, LedgerEntry
-from batch.manifest import Manifest
-from batch.newest import newest_manifest, with_ledger
-from batch.publishing import publish, require_not_paused
+from batch.job.settings import Job
+from batch.output import layout
+from batch.output.ledger import Ledger, LedgerEntry
+from batch.output.manifest import Manifest
+from batch.output.publish import publish, require_not_paused
+from batch.output.read import newest_manifest, with_ledger
+from batch.output.version import Draft, Live, like
 from batch.store.base import Store
-from batch.version import Draft, Live, like
 
 
 def drop_old(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifest | None:

@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import pyarrow.parquet as pq
 
-from batch.client import Predictions, version
+from batch.client import Predictions, loaded
 from batch.client.buckets import KeyIndex
 from batch.client.index import key_index
 
@@ -59,7 +59,7 @@ def loading(output: Path) -> dict[str, float]:
     built: list[float] = []
     read()  # From the disk to memory, for all.
     by_pyarrow = seconds(read, 3)
-    with patch.object(version, "key_index", build):
+    with patch.object(loaded, "key_index", build):
         whole = seconds(load, 3)
     by_index = median(built)
     return {

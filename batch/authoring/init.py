@@ -1,0 +1,239 @@
+"""Write the job file of a new job, from a model and a sample of its input."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from batch.authoring.dates import dated_patterns
+from batch.authoring.sample import Sample, read_sample
+from batch.authoring.template import JobDraft, ModelFacts, render
+from batch.authoring.trial import Trial, given_input, importing_from, load_model, predict_first
+from batch.errors import BadData, BadUsage, DoesNotFit, NoInput, NotPermitted
+from batch.inputs.listing import survey_inputs
+from batch.job.settings import Job, JobSettings, Method
+from batch.logs import utc_now
+from batch.model.recipe import compose
+from batch.model.sidecar import read_model_file
+from batch.output.ledger import Ledger
+from batch.run.outcome import Trace
+
+#: How many records of the sample are predicted before the job file is written.
+TRIED_ROWS = 10_000
+#: Paths with more steps up than this are written whole.
+_NEAR_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Initialized:
+    """A job file that was written, the pattern of its inputs, and how many files match it now."""
+
+    file: Path
+    pattern: str
+    matches: int
+    notes: tuple[str, ...]
+
+
+def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> Initialized:
+    """Write FOLDER/job.toml, once it has predicted records of the sample.
+
+    Raises `NoInput`, `BadData` or `DoesNotFit` for what would stop its first run; then nothing is
+    written. A job file that is there already is never touched.
+    """
+    for path in (model, sample):
+        if "://" in path:
+            raise BadUsage(
+                f"{path}: init looks at files of this machine",
+                "copy it here, run init, and then set the path in job.toml to the URL",
+            )
+    home = Path(folder).resolve()
+    file = home / "job.toml"
+    if home.exists() and not home.is_dir():
+        raise BadUsage(f"{folder}: found a file, expected a folder", "name another folder")
+    if file.exists():
+        raise DoesNotFit(f"{Path(folder) / 'job.toml'}: exists already; init overwrites nothing",
+                         "name another folder, or edit the file and run batch-predict validate")  # fmt: skip
+    found_model = _look_at_model(home, model)
+    found = read_sample(Path(sample), key=key, read=found_model.reads or ())
+    _require_columns(found, key, role="the key", hint="its first line must name the columns")
+    draft = JobDraft(
+        folder=home,
+        model=found_model,
+        sample=found,
+        key=tuple(dict.fromkeys(key)),
+        pattern=_reference(Path(sample), home),
+        features=_features(found_model, found, key),
+    )
+    draft, matches = _with_pattern(draft)
+    trial = _try(draft)
+    draft = _with_max_rejected(draft, trial)
+    _write(file, render(draft))
+    return Initialized(Path(folder) / "job.toml", draft.pattern, matches, _notes(draft, trial))
+
+
+def _look_at_model(home: Path, model: str) -> ModelFacts:
+    path = Path(model).absolute()
+    sha256, sidecar = read_model_file(path)
+    if sidecar:
+        reads = tuple(column.name for column in sidecar.columns)
+        return ModelFacts(_reference(path, home), sha256, sidecar, None, reads, sidecar.methods)
+    estimator, features = _load_estimator(home, path, sha256)
+    has = [method for method in ("predict", "predict_proba") if hasattr(estimator, method)]
+    methods = cast("tuple[Method, ...]", tuple(has or ["transform"]))
+    return ModelFacts(_reference(path, home), sha256, None, estimator, features, methods)
+
+
+def _load_estimator(home: Path, path: Path, sha256: str) -> tuple[Any, tuple[str, ...] | None]:
+    """A model without a sidecar, and the features it was fitted with if it knows them."""
+    from batch.model.load import load_scorer
+
+    document = {"input": {"path": "x.csv", "key": ["key"]}, "model": {"path": str(path)},
+                "output": {"path": "predictions"}}  # fmt: skip
+    job = Job(home / "job.toml", JobSettings.model_validate(document))
+    recipe = compose(job, sha256, None, {})
+    # Asks nothing of the model: what it can do is not known yet.
+    recipe = msgspec.structs.replace(recipe, methods=(), inputs=recipe.key)
+    scorer = load_scorer(path, recipe, None, code_folder=home)
+    features = scorer.features
+    return scorer.estimator, features if isinstance(features, tuple) else None
+
+
+def _features(
+    model: ModelFacts, sample: Sample, key: Sequence[str]
+) -> tuple[str, ...] | str | None:
+    """What the job file must say of the features; None where the model says it.
+
+    Raises `DoesNotFit` for a sample without the columns that the model reads.
+    """
+    if model.reads is not None:
+        _require_columns(
+            sample,
+            model.reads,
+            role="read by the model",
+            hint="if a function makes it, save the model with save_model(…, preprocess=FUNCTION)",
+        )
+        return None
+    others = tuple(name for name in sample.columns if name not in key)
+    count = getattr(model.estimator, "n_features_in_", None)
+    if count is None and len(others) == 1:
+        return others[0]  # A text model reads one column.
+    if count == len(others):
+        return others
+    wanted = "its columns" if count is None else f"{count} columns"
+    raise DoesNotFit(
+        f"{model.path}: the model reads {wanted} and does not say which; besides the key the "
+        f"sample has {len(others)}: {', '.join(others)}",
+        "save the model with batch.model.save_model, which notes them",
+    )
+
+
+def _require_columns(sample: Sample, names: Sequence[str], *, role: str, hint: str) -> None:
+    missing = [name for name in names if name not in sample.columns]
+    if not missing:
+        return
+    found = list(sample.columns)
+    near = difflib.get_close_matches(missing[0], found, n=1)
+    raise DoesNotFit(
+        f"{sample.path}: no column {', '.join(map(repr, missing))}, which is {role}; found "
+        f"{', '.join(map(repr, found))}",
+        f"did you mean {near[0]!r}?" if near else hint,
+    )
+
+
+def _reference(path: Path, home: Path) -> str:
+    """A path as the job file names it: relative if it is near, so that folders can move."""
+    absolute = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow links to this day's data.
+    relative = Path(os.path.relpath(absolute, home)).as_posix()
+    found = absolute if relative.startswith("../" * (_NEAR_STEPS + 1)) else relative
+    if "${" in found:
+        raise DoesNotFit(f"{found}: '${{' in a path would be taken for a variable",
+                         "rename the file or its folder")  # fmt: skip
+    return found
+
+
+def _with_pattern(draft: JobDraft) -> tuple[JobDraft, int]:
+    """The draft with the pattern that most files match, and their number."""
+    candidates = [dataclasses.replace(draft, pattern=pattern)
+                  for pattern in (*dated_patterns(draft.pattern), draft.pattern)]  # fmt: skip
+    counts = [_count_matches(candidate) for candidate in candidates]
+    best = max(range(len(candidates)), key=lambda index: counts[index])
+    if not counts[best]:
+        raise NoInput(f"{draft.sample.path}: names that start with '.' or '_' or end in .tmp or "
+                      ".part are never taken in", "rename the sample")  # fmt: skip
+    return candidates[best], counts[best]
+
+
+def _count_matches(draft: JobDraft) -> int:
+    try:
+        return len(survey_inputs(_job(draft), Ledger()).present)
+    except NoInput:
+        return 0
+
+
+def _try(draft: JobDraft) -> Trial:
+    """Predict the sample as a run would. Raises `DoesNotFit` or `BadData`."""
+    job = _job(draft)
+    source = given_input(job, str(draft.sample.path))
+    trace = Trace(job=job.name, kind="run", started_at=utc_now())
+    with importing_from(job.folder):
+        trial = predict_first(load_model(job, source), source, TRIED_ROWS, trace)
+    if trial.rejects and not trial.predicted:
+        raise BadData(f"{draft.sample.path}: every record is a reject; {trial.first_reject}",
+                      "give a sample that the model can predict")  # fmt: skip
+    return trial
+
+
+def _job(draft: JobDraft) -> Job:
+    """The job as the file will say it, with whole paths: its folder may not exist yet."""
+    document = tomllib.loads(render(draft))
+    for section in ("input", "model"):
+        path = draft.folder / document[section]["path"]
+        document[section]["path"] = os.path.normpath(path)
+    return Job(draft.folder / "job.toml", JobSettings.model_validate(document))
+
+
+def _with_max_rejected(draft: JobDraft, trial: Trial) -> JobDraft:
+    """A limit that the sample itself keeps."""
+    if len(trial.rejects) <= trial.job.settings.input.rejects_allowed(trial.records):
+        return draft
+    share = math.ceil(100 * len(trial.rejects) / trial.records)
+    return dataclasses.replace(draft, max_rejected=f"{min(share, 100)}%")
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as new:
+            new.write(text)
+    except PermissionError as error:
+        raise NotPermitted(f"{error.filename}: permission denied",
+                           "name a folder that you may write") from None  # fmt: skip
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise BadUsage(f"{error.filename}: {reason.lower()}", "name another folder") from None
+
+
+def _notes(draft: JobDraft, trial: Trial) -> tuple[str, ...]:
+    notes = [*draft.sample.notes]
+    if not draft.model.sidecar and draft.sample.format != "parquet":
+        notes.append("the types under [input.columns] are those of the sample: look at them; "
+                     "save_model would note those of training")  # fmt: skip
+    if trial.rejects:
+        notes.append(f"{len(trial.rejects):,} of {trial.records:,} records of the sample are "
+                     f"rejects, the first: {trial.first_reject}")  # fmt: skip
+    age = utc_now().timestamp() - draft.sample.path.stat().st_mtime
+    if age < trial.job.settings.input.min_age.total_seconds():
+        notes.append("the sample has just changed: a run waits until it is 60 s old")
+    if "{date" not in draft.pattern:
+        notes.append("no date in the sample's name: only this file is an input until input.path "
+                     "has * or {date}")  # fmt: skip
+    return tuple(notes)

@@ -1,0 +1,245 @@
+"""Try a job on a few records: all that a run does, short of writing anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch.errors import BadData, NoInput
+from batch.inputs.listing import survey_inputs
+from batch.job.settings import Job
+from batch.logs import utc_now
+from batch.model.model_file import model_file
+from batch.model.recipe import Recipe
+from batch.model.sidecar import Sidecar
+from batch.output.ledger import Ledger
+from batch.output.plan import PlannedInput
+from batch.output.publish import require_same_output
+from batch.output.read import read_live
+from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.records.columns import InputColumn
+from batch.run.outcome import Trace
+from batch.run.recipes import Incoming, recipe_of
+from batch.store import open_output, open_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batch.model.score import Scorer
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input, and the job whose input path leads to it."""
+
+    job: Job
+    planned: PlannedInput
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The model at the job's own path, checked as a run checks its copy in OUTPUT."""
+
+    recipe: Recipe
+    sidecar: Sidecar | None
+    scorer: Scorer
+    columns: tuple[InputColumn, ...]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the first records of an input became.
+
+    `records` were read, rejects among them; `predictions` are the rows as a part would hold them,
+    None if there are none. `seconds` is the wall time by stage.
+    """
+
+    job: Job
+    input: str
+    as_of: datetime
+    records: int
+    predictions: pa.Table | None
+    rejects: tuple[Reject, ...]
+    seconds: dict[str, float]
+
+    @property
+    def predicted(self) -> int:
+        return self.predictions.num_rows if self.predictions is not None else 0
+
+    @property
+    def first_reject(self) -> str:
+        """Where the first reject stands, and why it is one."""
+        return str(self.rejects[0])
+
+
+def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:
+    """Predict the first `rows` records of the newest input, or of the file at `path`.
+
+    Raises what would stop a run: `NoInput`, `DoesNotFit`, and `BadData` for an unreadable input.
+    """
+    trace = Trace(job=job.name, kind="run", started_at=utc_now())
+    with trace.timed("find input"):
+        source = given_input(job, path) if path else newest_input(job)
+    with importing_from(job.folder):
+        with trace.timed("load model"):
+            model = load_model(job, source)
+        return predict_first(model, source, rows, trace)
+
+
+def newest_input(job: Job) -> Source:
+    """The input of the greatest date, whether or not a run would still wait for it.
+
+    Raises `NoInput` where nothing matches.
+    """
+    nothing_waits = {"min_age": timedelta.min, "final_newline": "optional"}
+    found = survey_inputs(_with_input(job, **nothing_waits), Ledger())
+    return Source(job, max(found.todo, key=lambda planned: (planned.as_of, planned.path)))
+
+
+def given_input(job: Job, path: str) -> Source:
+    """A file that need not match the pattern of the job, in the job's format."""
+    file = Path(path).absolute()
+    if not file.is_file():
+        raise NoInput(f"{path}: no such file", "give --input a file of records")
+    status = file.stat()
+    as_of = None
+    if file.is_relative_to(job.pattern.base):
+        as_of = job.pattern.date(file.relative_to(job.pattern.base).as_posix())
+    planned = PlannedInput(
+        path=file.name,
+        size=status.st_size,
+        token="",
+        as_of=as_of or datetime.fromtimestamp(status.st_mtime, UTC),
+        reason="new",
+    )
+    found_by = {"path": str(file), "format": job.settings.input.resolved_format}
+    return Source(_with_input(job, **found_by), planned)
+
+
+def load_model(job: Job, source: Source | None) -> LoadedModel:
+    """The model at the job's own path, fit for this output and, if there is one, this input.
+
+    Raises `NoInput`, `TryAgain` and `DoesNotFit` as a run does before its first record.
+    """
+    from batch.model.load import load_scorer
+    from batch.run.predict.assignment import columns_to_read
+
+    output = open_output(job)
+    live = read_live(output)
+    require_same_output(live, job)
+    todo = (source.planned,) if source else ()
+    with model_file(job.model_url) as model:
+        asked = source.job if source else job
+        incoming = Incoming(todo, open_store(asked.pattern.base))
+        recipe, sidecar = recipe_of(asked, output, live, incoming, model=model)
+        scorer = load_scorer(
+            model,
+            recipe,
+            sidecar,
+            code_folder=job.folder,
+            allow_version_mismatch=job.settings.model.allow_version_mismatch,
+        )
+    return LoadedModel(recipe, sidecar, scorer, columns_to_read(job, recipe, scorer))
+
+
+def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -> Trial:
+    """Read and predict the first `rows` records of an input. Raises `BadData`, `DoesNotFit`."""
+    import pyarrow as pa
+
+    from batch.run.predict.bisection import score_all
+    from batch.run.predict.part_rows import placed, side_by_side
+
+    name, rejects = source.planned.path, list[Reject]()
+    try:
+        with trace.timed("read"):
+            chunks = list(_read_first(model, source, rows))
+            rejects += [reject for chunk in chunks for reject in chunk.rejects]
+            tables = [placed(chunk, source.planned) for chunk in chunks]
+            records = pa.concat_tables(tables) if tables else pa.table({})
+        predictions = None
+        if records.num_rows:
+            with trace.timed("predict"):
+                wanted = [column.name for column in model.scorer.columns]
+                batch = records.select(wanted).combine_chunks().to_batches()[0]
+                scored = score_all(batch, model.scorer.score)
+            rejects += [_failure(chunks, *failure) for failure in scored.failures]
+            if scored.predictions is not None:
+                carried = [*model.recipe.key, *model.recipe.passthrough]
+                taken = records if scored.positions is None else records.take(scored.positions)
+                predictions = side_by_side(taken, carried, scored.predictions)
+    except Unreadable as error:
+        raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "
+                      "of it under [input]") from None  # fmt: skip
+    return Trial(
+        job=source.job,
+        input=name,
+        as_of=source.planned.as_of,
+        records=len(rejects) + (predictions.num_rows if predictions is not None else 0),
+        predictions=predictions,
+        rejects=tuple(sorted(rejects, key=lambda reject: reject.row)),
+        seconds=trace.seconds,
+    )
+
+
+@contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Hooks may import modules of their folder late; the next job finds none of them."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(folder):
+                del sys.modules[name]
+
+
+def _with_input(job: Job, **changes: object) -> Job:
+    changed = job.settings.input.model_copy(update=changes)
+    return dataclasses.replace(job, settings=job.settings.model_copy(update={"input": changed}))
+
+
+def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk]:
+    from batch.inputs.decoding import open_decoder
+
+    settings = source.job.settings
+    decode = open_decoder(
+        settings.input.resolved_format,
+        model.columns,
+        key=model.recipe.key,
+        text=model.recipe.text,
+        chunk_rows=min(rows, settings.run.chunk_rows),
+    )
+    with open_store(source.job.pattern.base).fetch(source.planned.path) as local:
+        for untyped in decode(str(local)):
+            chunk = untyped()
+            yield _below(chunk, rows)
+            numbers = [*chunk.rows[-1:].to_pylist(), *(reject.row for reject in chunk.rejects)]
+            if max(numbers, default=0) >= rows - 1:
+                return
+
+
+def _below(chunk: Chunk, rows: int) -> Chunk:
+    """The records of a chunk whose number is less than `rows`."""
+    import pyarrow.compute as pc
+
+    count = pc.sum(pc.less(chunk.rows, rows), min_count=0).as_py()
+    rejects = tuple(reject for reject in chunk.rejects if reject.row < rows)
+    return Chunk(chunk.records.slice(0, count), chunk.rows.slice(0, count), rejects, chunk.raw)
+
+
+def _failure(chunks: list[Chunk], position: int, reason: str) -> Reject:
+    """The reject for a record that the model raised on."""
+    for chunk in chunks:
+        if position < len(chunk.rows):
+            return Reject(chunk.rows[position].as_py(), "", reason, chunk.raw(position))
+        position -= len(chunk.rows)
+    raise IndexError(position)

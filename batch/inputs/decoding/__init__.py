@@ -1,0 +1,76 @@
+"""Turn an input into chunks of typed records and rejects, one format a module."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from csv import Error as CsvError  # A module of this package is called csv too.
+
+import pyarrow as pa
+
+from batch.inputs.decoding.csv import decode_csv
+from batch.inputs.decoding.jsonl import decode_jsonl
+from batch.inputs.decoding.parquet import decode_parquet
+from batch.job.settings import Format
+from batch.model.recipe import TextOptions
+from batch.records.cast import WrongType
+from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, Unreadable, Untyped
+from batch.records.columns import InputColumn
+
+__all__ = ["open_decoder"]
+
+_NAMES: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
+
+
+def open_decoder(
+    input_format: Format,
+    columns: Sequence[InputColumn],
+    *,
+    key: Sequence[str],
+    text: TextOptions,
+    chunk_rows: int,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> Decoder:
+    """The function that reads inputs of a format into chunks of at most `chunk_rows` records.
+
+    They are of about `chunk_bytes` at the most; those of text are small anyway.
+
+    It does itself only what must be done in order: what it yields, types the records. Chunks
+    have exactly `columns`, in order. Both raise `Unreadable` for an input that cannot be read.
+    """
+    match input_format:
+        case "csv":
+            decode: Decoder = functools.partial(
+                decode_csv, columns=columns, key=key, text=text, chunk_rows=chunk_rows
+            )
+        case "jsonl":
+            decode = functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
+        case "parquet":
+            decode = functools.partial(
+                decode_parquet, columns=columns, chunk_rows=chunk_rows, chunk_bytes=chunk_bytes
+            )
+    return functools.partial(_decode, decode, _NAMES[input_format])
+
+
+def _decode(decode: Decoder, name: str, path: str) -> Iterator[Untyped]:
+    with _readable_as(name):
+        for untyped in decode(path):
+            typed = functools.partial(_type, untyped, name)
+            yield Untyped(untyped.rows, untyped.bytes, typed)
+
+
+def _type(untyped: Untyped, name: str) -> Chunk:
+    with _readable_as(name):
+        return untyped()
+
+
+@contextmanager
+def _readable_as(name: str) -> Iterator[None]:
+    """Raises `Unreadable` for what a library says of content that is not `name`."""
+    try:
+        yield
+    except WrongType as error:
+        raise Unreadable(error.message) from None
+    except (pa.ArrowException, OSError, UnicodeError, CsvError) as error:
+        raise Unreadable(f"not readable as {name}: {error}") from None

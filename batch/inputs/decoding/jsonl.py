@@ -1,0 +1,179 @@
+"""JSON lines: one object a line; a line that is not one is a reject."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from batch.inputs.decoding.blocks import Blocks, ends_of_lines
+from batch.inputs.decoding.streams import open_bytes
+from batch.records.arrays import to_arrow
+from batch.records.cast import cast_values
+from batch.records.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Untyped, assemble
+from batch.records.columns import InputColumn, arrow_type
+
+#: What a line raises that is no object; RecursionError where it is nested too deep.
+_NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: Records taken apart together: as many as the cache holds are taken apart fastest.
+_RECORDS_AT_ONCE = 256
+_NUMBERS = {"int64": int, "float64": float}
+
+_Line = msgspec.json.Decoder[msgspec.Struct]
+
+
+def decode_jsonl(
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
+) -> Iterator[Untyped]:
+    """The records of a JSON lines file; an absent field is null, unknown fields are ignored."""
+    form, row = _JsonForm(columns), 0
+    with closing(open_bytes(path)) as stream:
+        for block in Blocks(stream, ends_of_lines):
+            for data, count in block.pieces(block.holds_text(), chunk_rows):
+                yield Untyped(count, data.size, _JsonPiece(form, data, row).chunk)
+                row += count
+
+
+@dataclass(frozen=True)
+class _JsonForm:
+    columns: Sequence[InputColumn]
+
+    @cached_property
+    def any_values(self) -> _Line:
+        """Takes any JSON value: the types are judged by `casting`, with the right words."""
+        return self._decoder(dict.fromkeys(_NUMBERS, Any))
+
+    @cached_property
+    def numbers(self) -> _Line:
+        """Takes only what `casting` takes for a number, and so saves looking at each."""
+        return self._decoder({kind: exact | None for kind, exact in _NUMBERS.items()})
+
+    def _decoder(self, types: dict[str, Any]) -> _Line:
+        fields = [
+            (f"f{index}", types.get(str(column.type), Any), _field(column.name))
+            for index, column in enumerate(self.columns)
+        ]
+        record = msgspec.defstruct("Record", fields, array_like=False, gc=False)
+        return msgspec.json.Decoder(record)
+
+
+def _field(name: str) -> Any:
+    return msgspec.field(name=name, default=None)
+
+
+@dataclass(frozen=True)
+class _JsonPiece:
+    """Whole lines, the first of which has the number `first`."""
+
+    form: _JsonForm
+    data: pa.Buffer
+    first: int
+
+    def chunk(self) -> Chunk:
+        """The records, typed."""
+        lines = [line for line in self.data.to_pybytes().split(b"\n") if line.strip()]
+        rejects: dict[int, Reject] = {}
+        kept: Sequence[int] = range(len(lines))
+        columns = self.form.columns
+        try:
+            values = _taken_apart(
+                lines, self.form.numbers, [_column(c, len(lines)) for c in columns]
+            )
+        except (*_NO_RECORD, OverflowError):  # No object, no number, or one of more than 64 bits.
+            kept = _objects(lines, self.form.any_values, self.first, rejects)
+            objects = [lines[index] for index in kept]
+            values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
+        found = {column.name: data for column, data in zip(columns, values, strict=True)}
+        return assemble(
+            [found[column.name].typed(column) for column in columns],
+            to_arrow(np.array(kept, np.int64) + self.first),
+            raw=lambda index: _visible(lines[kept[index]]),
+            shown=lambda name, index: _json(found[name].values[index])[:SHOWN_CHARACTERS],
+            rejects=rejects,
+        )
+
+
+class _Values:
+    """The values of one column, whatever they are."""
+
+    def __init__(self) -> None:
+        self.values: Any = []
+
+    def add(self, start: int, values: Callable[[], Iterator[Any]]) -> None:  # noqa: ARG002
+        self.values.extend(values())
+
+    def typed(self, column: InputColumn) -> TypedColumn:
+        return TypedColumn(column, *cast_values(self.values, column))
+
+
+class _Numbers(_Values):
+    """The values of one column, all of which are numbers of its type, or null."""
+
+    def __init__(self, count: int, kind: type) -> None:
+        self.values = np.zeros(count, kind)
+        self._given = np.ones(count, np.bool_)
+
+    def add(self, start: int, values: Callable[[], Iterator[Any]]) -> None:
+        numbers = self.values[start : start + _RECORDS_AT_ONCE]
+        try:
+            numbers[:] = np.fromiter(values(), numbers.dtype, len(numbers))
+            if not np.isnan(numbers).any():
+                return
+        except TypeError:
+            pass
+        # None is no whole number, and NumPy makes a NaN of it among floats; JSON knows none.
+        self._given[start : start + len(numbers)] = [value is not None for value in values()]
+        numbers[:] = [0 if value is None else value for value in values()]
+
+    def typed(self, column: InputColumn) -> TypedColumn:
+        given = np.packbits(self._given, bitorder="little")
+        buffers = [pa.py_buffer(given), pa.py_buffer(self.values)]
+        array = pa.Array.from_buffers(arrow_type(column), len(self.values), buffers)
+        return TypedColumn(column, array, ())
+
+
+def _column(column: InputColumn, count: int) -> _Values:
+    kind = _NUMBERS.get(str(column.type))
+    return _Numbers(count, kind) if kind else _Values()
+
+
+def _taken_apart(lines: list[bytes], decoder: _Line, columns: list[_Values]) -> list[_Values]:
+    """The columns, with the values of objects added."""
+    getters = [operator.attrgetter(f"f{index}") for index in range(len(columns))]
+    for start in range(0, len(lines), _RECORDS_AT_ONCE):
+        # Line by line: `decode_lines` takes two objects on one line, or one on two, for records.
+        records = list(map(decoder.decode, lines[start : start + _RECORDS_AT_ONCE]))
+        for column, getter in zip(columns, getters, strict=True):
+            column.add(start, functools.partial(map, getter, records))
+    return columns
+
+
+def _objects(
+    lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
+) -> list[int]:
+    """The positions of lines that are objects; the others are rejects."""
+    kept = []
+    for index, line in enumerate(lines):
+        try:
+            decoder.decode(line)
+            kept.append(index)
+        except _NO_RECORD as error:
+            row = first + index
+            rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
+    return kept
+
+
+def _visible(line: bytes) -> str:
+    return line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,120 @@
+"""Bytes of an input: decompressed and, where it is not UTF-8, recoded."""
+
+from __future__ import annotations
+
+import codecs
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from batch.job.settings import compression_of
+from batch.records.chunk import Unreadable
+from batch.records.columns import InputColumn
+
+#: Bytes read at a time.
+BLOCK_BYTES = 4 << 20
+
+#: A code point that no text holds; it precedes the escaped value of a byte that is no text.
+UNDECODABLE = "\ufffe"
+_MARKING = "batch-predict-mark-undecodable"
+
+
+def open_bytes(path: str) -> Any:
+    """The input's bytes as an Arrow stream, decompressed by its suffix."""
+    file = pa.OSFile(path, "r")
+    compression = compression_of(path)
+    return pa.CompressedInputStream(file, compression) if compression else file
+
+
+def is_utf8(encoding: str) -> bool:
+    """Whether text of an encoding is text in UTF-8 as it stands."""
+    return codecs.lookup(encoding).name in {"utf-8", "ascii", "utf-8-sig"}
+
+
+def as_text(data: pa.Buffer) -> pa.Buffer:
+    """UTF-8, with marks where the bytes are none."""
+    whole = [None, pa.py_buffer(np.array([0, len(data)], np.int32)), data]
+    try:
+        pa.Array.from_buffers(pa.string(), 1, whole).validate(full=True)
+    except pa.ArrowInvalid:
+        return pa.py_buffer(data.to_pybytes().decode("utf-8", _MARKING).encode("utf-8", _MARKING))
+    return data
+
+
+def open_text(path: str, encoding: str) -> Any:
+    """The input's text as a file that gives UTF-8, whatever its encoding.
+
+    Bytes that the encoding does not know become `UNDECODABLE` and their escaped values, so that
+    one bad record becomes one reject and not the end of the input.
+    """
+    return recoded(open_bytes(path), encoding)
+
+
+def recoded(stream: Any, encoding: str) -> io.RawIOBase:
+    """A stream of text in an encoding as `open_text` gives it."""
+    return _Recoded(stream, encoding)
+
+
+def plain(text: str) -> str:
+    """Text as a person should see it."""
+    return text.replace(UNDECODABLE, "")
+
+
+def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None:
+    """Raises `Unreadable` that names the columns an input lacks, or has more than once."""
+    missing = [column.name for column in wanted if column.name not in found]
+    if missing:
+        raise Unreadable(
+            f"no column {', '.join(map(repr, missing))}; "
+            f"found {', '.join(repr(plain(name)) for name in found)}"
+        )
+    doubled = [column.name for column in wanted if found.count(column.name) > 1]
+    if doubled:
+        raise Unreadable(f"{', '.join(map(repr, doubled))} is there more than once")
+
+
+class _Recoded(io.RawIOBase):
+    def __init__(self, stream: Any, encoding: str) -> None:
+        self._stream = stream
+        self._is_utf8 = is_utf8(encoding)
+        name = "utf-8" if self._is_utf8 else encoding
+        self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._left) < size:
+            block = self._stream.read(BLOCK_BYTES)
+            self._left += self._recode(block)
+            if not block:
+                break
+        size = len(self._left) if size < 0 else size
+        answer, self._left = self._left[:size], self._left[size:]
+        return answer
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def _recode(self, block: bytes) -> bytes:
+        if self._is_utf8 and block.isascii() and not self._decoder.getstate()[0]:
+            return block
+        return self._decoder.decode(block, final=not block).encode("utf-8", _MARKING)
+
+
+def _mark(error: UnicodeError) -> tuple[str | bytes, int]:
+    escaped, position = codecs.backslashreplace_errors(error)
+    return UNDECODABLE + str(escaped), position
+
+
+codecs.register_error(_MARKING, _mark)

@@ -1,0 +1,113 @@
+"""Slices, the plan that lists them, and the receipts that say they are done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from batch.errors import TryAgain
+from batch.output.manifest import CheckResult, Column, Document, Histogram, ModelInfo, PartFile
+
+PLAN_FORMAT = "batch-predict-plan/1"
+
+
+class PlanAgain(TryAgain):
+    """What we were at work on must be planned anew: another host finished it, or it was given up."""
+
+
+class PlannedInput(Document, frozen=True):
+    """One input that a run will take in, and the ledger entry that the plan saw for it.
+
+    `seen` is "" for an input that was never taken in; `seen_digest` is None where even the same
+    content must be predicted again.
+    """
+
+    path: str
+    size: int
+    token: str
+    as_of: datetime
+    reason: Literal["new", "changed", "again"]
+    seen: str = ""
+    seen_digest: str | None = None
+
+
+class Slice(Document, frozen=True):
+    """The unit of parallel work: one input, or many small ones together; becomes one part."""
+
+    number: int
+    inputs: tuple[PlannedInput, ...]
+    receipt: str
+
+    @property
+    def bytes(self) -> int:
+        return sum(planned.size for planned in self.inputs)
+
+
+class Plan(Document, frozen=True):
+    """What a run saw and will do; written before the first slice, never changed.
+
+    `model` is what predicts, as a manifest names it; with `keeps_model` the version's own stays.
+    `request` tells one backfill from another.
+    """
+
+    format: str
+    run_id: str
+    kind: str
+    job: str
+    recipe: str
+    created_at: datetime
+    slices: tuple[Slice, ...]
+    model: ModelInfo
+    keeps_model: bool = False
+    request: str = ""
+
+
+class InputResult(Document, frozen=True):
+    """What became of one input of a slice.
+
+    taken: its records are in the part or rejected. resent: the content is the one taken in
+    before. unreadable: nothing of it is used; `is_fatal` if predicting it ended the process.
+    changed: another content, or gone, before it was
+    read to its end; it stays open.
+    """
+
+    path: str
+    outcome: Literal["taken", "resent", "unreadable", "changed"]
+    digest: str = ""
+    records: int = 0
+    predicted: int = 0
+    rejected: int = 0
+    reason: str = ""
+    is_fatal: bool = False
+
+
+class Receipt(Document, frozen=True):
+    """A slice is done: its files, what became of each input, and its histogram.
+
+    `columns` are those of the part; `null_predictions` counts its rows with a null among the
+    predictions; `seconds` tells the time by stage.
+    """
+
+    run_id: str
+    recipe: str
+    slice: Slice
+    results: tuple[InputResult, ...]
+    part: PartFile | None
+    rejects: PartFile | None
+    columns: tuple[Column, ...]
+    histogram: Histogram | None
+    seconds: dict[str, float]
+    null_predictions: int = 0
+
+
+class DroppedNote(Document, frozen=True):
+    """Who gave up a run, and when."""
+
+    by: str
+    at: datetime
+
+
+class HeldNote(Document, frozen=True):
+    """Why a run that is done was not published."""
+
+    checks: tuple[CheckResult, ...]

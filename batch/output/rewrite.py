@@ -1,0 +1,110 @@
+"""Live parts without the rows of some inputs: parts are immutable, so others take their place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from batch.errors import Damaged
+from batch.model.sidecar import hash_file
+from batch.output import layout
+from batch.output.ledger import Ledger, LedgerEntry
+from batch.output.manifest import Manifest, PartFile
+from batch.output.part_writer import PartWriter
+from batch.records.columns import AS_OF, INPUT
+from batch.store.base import Store
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """The live files after some inputs left, and new entries of the inputs that stay in them."""
+
+    files: tuple[PartFile, ...]
+    rejects: tuple[PartFile, ...]
+    entries: tuple[LedgerEntry, ...]
+
+
+def without_inputs(
+    store: Store, manifest: Manifest, ledger: Ledger, *, leaving: Collection[str], run_id: str,
+    unread: Collection[str] = (),
+) -> Rewritten:  # fmt: skip
+    """Drop the parts that hold only leaving inputs, write those that hold others anew.
+
+    `leaving` are paths with a ledger entry; of the files in `unread` every input leaves, and they
+    are dropped as they are. Raises `Damaged` for a part that is damaged.
+    """
+    entries = [entry for entry in map(ledger.get, leaving) if entry]
+    touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)} | {*unread}
+    if not touched:
+        return Rewritten(manifest.files, manifest.rejects, ())
+    moved = {
+        file.path: None if file.path in unread else _rewrite(store, file, kind, leaving, run_id)
+        for kind, files in (("data", manifest.files), ("rejects", manifest.rejects))
+        for file in files
+        if file.path in touched
+    }
+    staying = [
+        entry
+        for entry in ledger
+        if entry.path not in leaving and touched & {*entry.parts, *entry.rejects}
+    ]
+    return Rewritten(
+        files=_exchanged(manifest.files, moved),
+        rejects=_exchanged(manifest.rejects, moved),
+        entries=tuple(
+            dataclasses.replace(
+                entry, parts=_renamed(entry.parts, moved), rejects=_renamed(entry.rejects, moved)
+            )
+            for entry in staying
+        ),
+    )
+
+
+def _rewrite(
+    store: Store, file: PartFile, kind: str,
+    leaving: Collection[str], run_id: str,
+) -> PartFile | None:  # fmt: skip
+    new_path = layout.part_path if kind == "data" else layout.rejects_path
+    gone = pa.array(sorted(leaving), pa.string())
+    with store.fetch(file.path) as local, ExitStack() as stack:
+        if hash_file(local) != file.sha256:
+            raise Damaged(
+                f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
+                "restore the file from a backup; nothing was changed",
+            )
+        writer = PartWriter(stack, store, new_path(run_id, 0))
+        moments, inputs = [], set[str]()
+        with pq.ParquetFile(local) as old:
+            for batch in old.iter_batches():
+                table = pa.Table.from_batches([batch])
+                kept = table.filter(pc.invert(pc.is_in(table[INPUT], gone)))
+                writer.write(kept)
+                inputs.update(kept[INPUT].unique().to_pylist())
+                moments += [value for value in pc.min_max(kept[AS_OF]).as_py().values() if value]
+        if not inputs:
+            return None
+        return writer.finish(
+            as_of=(min(moments), max(moments)),
+            run_id=file.run_id,
+            recipe=file.recipe,
+            model_sha256=file.model_sha256,
+            inputs=len(inputs),
+        )
+
+
+def _exchanged(
+    files: tuple[PartFile, ...], moved: dict[str, PartFile | None]
+) -> tuple[PartFile, ...]:
+    kept = (moved.get(file.path, file) for file in files)
+    return tuple(file for file in kept if file is not None)
+
+
+def _renamed(paths: tuple[str, ...], moved: dict[str, PartFile | None]) -> tuple[str, ...]:
+    found = (moved.get(path, path) for path in paths)
+    return tuple(item if isinstance(item, str) else item.path for item in found if item)

@@ -1,0 +1,146 @@
+"""Histograms of predictions: fixed bins, so that they merge whatever the chunks were."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from batch.output.manifest import Histogram
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+BINS = 20
+
+
+def main_column(predictions: pa.RecordBatch | pa.Table) -> str | None:
+    """The column that stands for a prediction: the last probability, else the first number."""
+    numbers = _numbers(predictions)
+    probabilities = [name for name in numbers if name.startswith("probability")]
+    return probabilities[-1] if probabilities else next(iter(numbers), None)
+
+
+def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
+    """The histogram of a model's main prediction, None for one that is text.
+
+    Probabilities get 20 bins on [0, 1], other numbers 20 bins of equal population.
+    """
+    import numpy as np
+
+    column = main_column(predictions)
+    if column is None:
+        return None
+    values = _finite(predictions.column(column))
+    if column.startswith("probability"):
+        return fill(Histogram(column=column, edges=_unit_edges(), counts=(0,) * BINS), predictions)
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1))) if len(values) else values
+    if len(edges) < 2:
+        return None
+    empty = Histogram(column=column, edges=tuple(map(float, edges)), counts=(0,) * (len(edges) - 1))
+    return fill(empty, predictions)
+
+
+def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) -> Histogram | None:
+    """A histogram without counts, with the reference's bins, or [0, 1] for probabilities."""
+    if reference and reference.column in _numbers(predictions):
+        return Histogram(
+            column=reference.column, edges=reference.edges, counts=(0,) * len(reference.counts)
+        )
+    column = main_column(predictions)
+    if column is None or not column.startswith("probability"):
+        return None
+    return Histogram(column=column, edges=_unit_edges(), counts=(0,) * BINS)
+
+
+def fill(histogram: Histogram, predictions: pa.RecordBatch) -> Histogram:
+    """The histogram with a batch of predictions counted in."""
+    import numpy as np
+
+    values = np.clip(
+        _finite(predictions.column(histogram.column)), histogram.edges[0], histogram.edges[-1]
+    )
+    added, _ = np.histogram(values, bins=np.asarray(histogram.edges))
+    return merge(
+        [
+            histogram,
+            Histogram(
+                column=histogram.column,
+                edges=histogram.edges,
+                counts=tuple(int(count) for count in added),
+            ),
+        ]
+    )
+
+
+def merge(histograms: Iterable[Histogram]) -> Histogram:
+    """The sum of histograms that have the same bins."""
+    first, *others = histograms
+    counts = list(first.counts)
+    for other in others:
+        counts = [total + count for total, count in zip(counts, other.counts, strict=True)]
+    return Histogram(column=first.column, edges=first.edges, counts=tuple(counts))
+
+
+def merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
+    """The sum of those that are there; None for none, and where they have different bins."""
+    found = [one for one in histograms if one]
+    return merge(found) if found and all(has_same_bins(found[0], one) for one in found) else None
+
+
+def has_same_bins(one: Histogram | None, other: Histogram | None) -> bool:
+    """Whether both are there and their counts can be compared bin by bin."""
+    return bool(one and other and (one.column, one.edges) == (other.column, other.edges))
+
+
+def stability_index(found: Histogram, baseline: Histogram) -> float:
+    """How far a distribution has moved from another one in the same bins.
+
+    The population stability index, the sum of (p - q) ln(p / q) over the bins (Siddiqi, Credit
+    Risk Scorecards, 2006): below 0.1 hardly, above 0.25 much. Half a record more in every bin
+    keeps it finite where a bin is empty.
+    """
+    shares = [_shares(found), _shares(baseline)]
+    return math.fsum((p - q) * math.log(p / q) for p, q in zip(*shares, strict=True))
+
+
+def explained_by_chance(found: Histogram, baseline: Histogram) -> float:
+    """The stability index that one in a thousand pairs of samples of these sizes exceeds.
+
+    Of one distribution, the index times nm / (n + m) is nearly chi-squared with one degree of
+    freedom less than bins (Yurdakul, Statistical Properties of Population Stability Index, 2018).
+    """
+    from scipy.special import chdtri
+
+    sizes = sum(found.counts), sum(baseline.counts)
+    if not all(sizes):
+        return math.inf
+    return float(chdtri(len(found.counts) - 1, 0.001)) * sum(1 / size for size in sizes)
+
+
+def _shares(histogram: Histogram) -> list[float]:
+    total = sum(histogram.counts) + len(histogram.counts) / 2
+    return [(count + 0.5) / total for count in histogram.counts]
+
+
+def _numbers(predictions: pa.RecordBatch | pa.Table) -> list[str]:
+    import pyarrow as pa
+
+    return [
+        field.name
+        for field in predictions.schema
+        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+    ]
+
+
+def _finite(values: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    import numpy as np
+
+    numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=float)
+    finite: np.ndarray[Any, np.dtype[np.float64]] = numbers[np.isfinite(numbers)]
+    return finite
+
+
+def _unit_edges() -> tuple[float, ...]:
+    return tuple(step / BINS for step in range(BINS + 1))

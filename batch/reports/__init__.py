@@ -1,0 +1,1 @@
+"""Look at an output and its job. Nothing here writes."""

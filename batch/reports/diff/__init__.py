@@ -1,0 +1,1 @@
+"""Which predictions two versions differ in, by how much, and why."""

@@ -1,0 +1,77 @@
+"""Find the rows of one key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from batch.errors import BadUsage
+from batch.output.latest import LATEST_BY
+from batch.output.manifest import Manifest, PartFile
+from batch.output.part_reader import read_rows_where
+from batch.records.cast import cast_text
+from batch.records.columns import InputColumn, type_of_arrow
+from batch.store.base import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class KeyFinder:
+    """Finds the rows of one key in parts; `key` holds one text for each key column.
+
+    Raises `BadUsage` for a key of the wrong form.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, key: Sequence[str]) -> None:
+        if len(key) != len(manifest.key):
+            raise BadUsage(
+                f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
+                "give --key once for each key column, in this order",
+            )
+        self._store = store
+        self.key = dict(zip(manifest.key, key, strict=True))
+
+    def rows(self, file: PartFile, names: Sequence[str]) -> list[dict[str, object]]:
+        """Its rows in one part, with those of the columns that the part has. Raises `Damaged`."""
+        found = read_rows_where(self._store, file, names, by=list(self.key), holds=self._is_wanted)
+        return list(found.to_pylist())
+
+    def _is_wanted(self, rows: pa.Table) -> pa.ChunkedArray:
+        import pyarrow.compute as pc
+
+        found = None
+        for name, text in self.key.items():
+            there = pc.equal(rows[name], _typed(name, text, rows.schema.field(name).type))
+            found = there if found is None else pc.and_(found, there)
+        return found
+
+
+def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[dict[str, object]]:
+    """Every row of one key, the latest first, each with the run that published it.
+
+    Raises `BadUsage` for a key of the wrong form, `Damaged` for a part that cannot be read.
+    """
+    finder = KeyFinder(store, manifest, key)
+    names = [column.name for column in manifest.columns]
+    rows = [
+        {**row, "run_id": file.run_id}
+        for file in manifest.files
+        for row in finder.rows(file, names)
+    ]
+    return sorted(rows, key=place_of, reverse=True)
+
+
+def place_of(row: dict[str, object]) -> tuple[object, ...]:
+    """Its place in the order that tells the latest row."""
+    return tuple(row[name] for name in LATEST_BY)
+
+
+def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
+    import pyarrow as pa
+
+    column = InputColumn(name=name, type=type_of_arrow(wanted), nullable=False)
+    values, bad = cast_text(pa.array([text], pa.string()), column)
+    if bad:
+        raise BadUsage(f"key {name}: found {text!r}, expected {column.type}")
+    return values.cast(wanted)[0]

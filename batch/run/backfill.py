@@ -1,0 +1,227 @@
+"""Predict past inputs again, on purpose, and publish one new version."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from statistics import median
+
+import msgspec
+
+from batch.errors import BadUsage, DoesNotFit
+from batch.inputs.listing import survey_inputs
+from batch.inputs.prefetch import Ahead
+from batch.job.settings import Job
+from batch.output.ledger import Ledger
+from batch.output.manifest import Manifest
+from batch.output.plan import PlannedInput
+from batch.output.publish import require_not_paused, require_same_output
+from batch.output.read import read_live
+from batch.output.run_record import RunRecord
+from batch.output.version import Live
+from batch.reports.history import read_records
+from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live
+from batch.run.execute import Task
+from batch.run.lock import read_suspects
+from batch.run.outcome import Outcome
+from batch.run.selection import Choice, ChosenModel, Request, choose, chosen_model, require_dates
+from batch.store import open_store
+from batch.store.base import Store
+
+#: From how many past runs the speed is taken, and how many records are searched for them.
+_PAST_RUNS, _PAST_RECORDS = 5, 50
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a backfill would do with the inputs of one date (UTC).
+
+    `records` are those that the ledger knows; `new` inputs were never taken in, the others are
+    replaced; `models` are the sha256 of those that predicted them.
+    """
+
+    day: date
+    inputs: int
+    bytes: int
+    records: int
+    new: int
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A backfill that was not started; `seconds` is None where no past run tells the speed."""
+
+    version: int
+    has_dates: bool
+    choice: Choice
+    model: str
+    days: tuple[Day, ...]
+    seconds: float | None
+
+
+def propose(job: Job, request: Request, options: Options) -> Proposal:
+    """What a backfill would do, by date; writes nothing. Raises what would stop it."""
+    _require_fit(job, request)
+    store = options.open_output(job)
+    live = read_live(store)
+    require_same_output(live, job)
+    require_not_paused(live, job)
+    with _chosen(job, store, live, request) as (choice, model):
+        return Proposal(
+            version=live.version,
+            has_dates=job.pattern.has_date,
+            choice=choice,
+            model=model.recipe.model_sha256,
+            days=tuple(_days(choice.todo, live)),
+            seconds=_estimate(choice.todo, live.ledger, read_records(store, last=_PAST_RECORDS)),
+        )
+
+
+def backfill(job: Job, request: Request, options: Options) -> Outcome:
+    """Predict again what the request means, and publish it as one version.
+
+    One that was interrupted goes on where it was when the same is asked for again. Runs go on
+    beside it: what one of them takes in first stays, and is named. Raises `BadUsage`.
+    """
+    _require_fit(job, request)
+    return attempt(
+        job, options, kind="backfill", work=lambda begun: anew(lambda: _backfill(begun, request))
+    )
+
+
+def _backfill(begun: Attempt, request: Request) -> Outcome:
+    job = begun.job
+    live = open_live(begun)
+    with (
+        _chosen(job, begun.store, live, request) as (choice, model),
+        Ahead(open_store(job.pattern.base)) as ahead,
+    ):
+        begun.trace.waiting = len(choice.waiting)
+        if not choice.todo:
+            return _nothing(live, choice, request)
+        task = Task(
+            job=job,
+            model=model.path,
+            recipe=model.recipe,
+            sidecar=model.sidecar,
+            todo=choice.todo,
+            ledger=live.ledger,
+            open_output=begun.options.open_output,
+            code_folder=model.code_folder,
+            ahead=ahead,
+            request=msgspec.json.encode(request).decode(),
+            keeps_model=model.keeps_model,
+            suspects=read_suspects(begun.store.url),
+            left_behind=begun.lock.left_behind,
+            note=begun.lock.note,
+        )
+        outcome = carry_out(begun, live, task)
+    _require_some_read(outcome, choice, live.ledger)
+    return outcome
+
+
+@contextmanager
+def _chosen(
+    job: Job, store: Store, live: Live, request: Request
+) -> Iterator[tuple[Choice, ChosenModel]]:
+    found = survey_inputs(job, live.ledger, again=True)
+    with chosen_model(job, store, live, request, found.todo) as model:
+        choice = choose(job, found, live.ledger, request, recipe=model.recipe.digest())
+        if job.settings.output.mode == "replace" and choice.waiting:
+            choice = dataclasses.replace(choice, todo=())  # A version holds all, or is not made.
+        yield choice, model
+
+
+def _require_fit(job: Job, request: Request) -> None:
+    """Refuse a request that means nothing for this job. Raises `BadUsage`."""
+    require_dates(request)
+    replaces = job.settings.output.mode == "replace"
+    if replaces and not request.is_everything:
+        raise BadUsage(
+            f'{job.name}: output.mode is "replace": a backfill predicts the present input again, '
+            "all of it",
+            f"batch-predict backfill {job.name}",
+        )
+    if request.is_everything and not replaces:
+        raise BadUsage(
+            f"{job.name}: which inputs?",
+            "say it by --from and --to, --input or --only; --input '*' means all of them",
+        )
+
+
+def _require_some_read(outcome: Outcome, choice: Choice, ledger: Ledger) -> None:
+    """Inputs that were predicted before, and of which none can be read: it is the model."""
+    if outcome.name != "unreadable" or any(one.path not in ledger for one in choice.todo):
+        return
+    first = outcome.unreadable[0]
+    raise DoesNotFit(
+        f"nothing published: none of the {len(choice.todo):,} inputs, which were predicted before, "
+        f"can be read for this model: {first.path}: {first.reason}",
+        "choose another model, or correct [input.columns]",
+    )
+
+
+def _nothing(live: Live, choice: Choice, request: Request) -> Outcome:
+    waiting = f"; {len(choice.waiting):,} inputs wait" if choice.waiting else ""
+    if choice.too_old:
+        waiting += f"; {len(choice.too_old):,} are older than output.window"
+    which = f" is {request.only}" if request.only else " is left to predict"
+    return Outcome(
+        "nothing to do",
+        0,
+        f"nothing to do: of {choice.in_range:,} inputs in range none{which}{waiting}; "
+        f"version {live.version} stays",
+        version=live.version,
+        waiting=len(choice.waiting),
+    )
+
+
+def _days(todo: Iterable[PlannedInput], live: Live) -> Iterator[Day]:
+    models = _models(live.manifest)
+    by_day = defaultdict[date, list[PlannedInput]](list)
+    for planned in todo:
+        by_day[planned.as_of.date()].append(planned)
+    for day, inputs in sorted(by_day.items()):
+        entries = [entry for entry in (live.ledger.get(one.path) for one in inputs) if entry]
+        yield Day(
+            day=day,
+            inputs=len(inputs),
+            bytes=sum(one.size for one in inputs),
+            records=sum(entry.records for entry in entries),
+            new=len(inputs) - len(entries),
+            models=tuple(sorted({models.get(entry.recipe, "") for entry in entries} - {""})),
+        )
+
+
+def _models(manifest: Manifest | None) -> dict[str, str]:
+    """The model of every recipe that live files were predicted by."""
+    files = (*manifest.files, *manifest.rejects) if manifest else ()
+    return {file.recipe: file.model_sha256 for file in files}
+
+
+def _estimate(
+    todo: Iterable[PlannedInput], ledger: Ledger, records: Iterable[RunRecord]
+) -> float | None:
+    """Seconds, from the speed of the last runs and the records that the inputs have or may have."""
+    past = [record for record in records if record.outcome == "published" and record.added.records]
+    past = past[-_PAST_RUNS:]
+    known = list(ledger)
+    size, held = sum(entry.size for entry in known), sum(entry.records for entry in known)
+    if not past or not size:
+        return None
+    predicting = sum(record.seconds.get("predict", 0.0) for record in past)
+    around = median(
+        (record.ended_at - record.started_at).total_seconds() - record.seconds.get("predict", 0.0)
+        for record in past
+    )
+    each = predicting / sum(record.added.records for record in past)
+    rows = 0.0
+    for planned in todo:
+        entry = ledger.get(planned.path)
+        rows += entry.records if entry else planned.size * held / size
+    return around + rows * each

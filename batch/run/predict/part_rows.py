@@ -1,0 +1,58 @@
+"""The rows of a part and of its rejects, as Arrow tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from batch.errors import DoesNotFit
+from batch.output.part_writer import REJECT_SCHEMA
+from batch.output.plan import PlannedInput
+from batch.records.chunk import RAW_CHARACTERS, Chunk, Reject
+from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
+
+
+def placed(chunk: Chunk, planned: PlannedInput) -> pa.Table:
+    """The records of a chunk with where each came from."""
+    rows = chunk.records.num_rows
+    table = pa.Table.from_batches([chunk.records])
+    table = table.append_column(INPUT, pa.repeat(pa.scalar(planned.path, pa.string()), rows))
+    table = table.append_column(ROW, chunk.rows)
+    as_of = pa.scalar(planned.as_of, pa.timestamp("us", "UTC"))
+    return table.append_column(AS_OF, pa.repeat(as_of, rows))
+
+
+def side_by_side(records: pa.Table, carried: Sequence[str], predictions: pa.Table) -> pa.Table:
+    """The columns of a part, in their order: carried ones, predictions, where each came from.
+
+    Raises `DoesNotFit` for a prediction named like one of the others.
+    """
+    doubled = {*carried, *OUR_COLUMNS} & {*predictions.column_names}
+    if doubled:
+        raise DoesNotFit(
+            f"{', '.join(sorted(doubled))}: a prediction and a carried column have one name",
+            "rename the input column, or the prediction in a postprocess hook",
+        )
+    columns = {name: records[name] for name in carried}
+    columns |= {name: predictions[name] for name in predictions.column_names}
+    columns |= {name: records[name] for name in OUR_COLUMNS}
+    return pa.table(columns)
+
+
+def reject_table(rejects: Sequence[Reject], planned: PlannedInput) -> pa.Table:
+    """The rejects of an input, by record number; long raw records are cut."""
+    return pa.Table.from_pylist(
+        [
+            {
+                INPUT: planned.path,
+                ROW: reject.row,
+                AS_OF: planned.as_of,
+                "column": reject.column,
+                "reason": reject.reason,
+                "raw": reject.raw[:RAW_CHARACTERS],
+            }
+            for reject in sorted(rejects, key=lambda reject: reject.row)
+        ],
+        schema=REJECT_SCHEMA,
+    )

@@ -1,0 +1,106 @@
+"""One input of a slice while it is read: what was found so far, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch.errors import BatchError
+from batch.job.settings import InputSection
+from batch.output.plan import InputResult, PlannedInput
+from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.run.predict.part_rows import reject_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Resent(BatchError):
+    """The content is the one that was taken in before."""
+
+
+class Moved(BatchError):
+    """The input is gone, or another one than was planned."""
+
+
+#: What can become of an input besides being taken in.
+LEFT_OUT = (Resent, Moved, Unreadable)
+
+
+@dataclass
+class Tally:
+    """One input while it is read: what was found so far."""
+
+    planned: PlannedInput
+    digest: str = ""
+    records: int = 0
+    rejected: int = 0
+    first: Reject | None = None
+    rejects: list[Reject] = field(default_factory=list)
+    unreadable: str = ""
+
+    def take(self, chunk: Chunk) -> None:
+        """Count the records of a chunk."""
+        self.records += chunk.records.num_rows + len(chunk.rejects)
+        self.reject(*chunk.rejects)
+
+    def reject(self, *rejects: Reject) -> None:
+        """Keep rejects until they are written; they are counted for good."""
+        self.rejects.extend(rejects)
+        self.rejected += len(rejects)
+        earliest = [reject for reject in (self.first, *rejects) if reject]
+        self.first = min(earliest, key=lambda reject: reject.row, default=None)
+
+    def take_rejects(self) -> pa.Table:
+        """The rejects kept so far, as rows to write; they are not kept any longer."""
+        table = reject_table(self.rejects, self.planned)
+        self.rejects.clear()
+        return table
+
+    def verdict(self, settings: InputSection) -> str:
+        """Why the input counts as unreadable, "" if it does not."""
+        allowed = settings.rejects_allowed(self.records)
+        if self.first is None or (self.rejected <= allowed and self.rejected < self.records):
+            return ""
+        return (
+            f"{self.rejected} of {self.records} records are rejects, allowed are {allowed}; "
+            f"the first: {self.first}"
+        )
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Records of one input that wait for the model."""
+
+    tally: Tally
+    chunk: Chunk
+
+    @property
+    def rows(self) -> int:
+        return int(self.chunk.records.num_rows)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.chunk.records.schema
+
+
+def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
+    """The result of an input that one of `LEFT_OUT` kept out of the part."""
+    if isinstance(error, Resent):
+        return InputResult(path=planned.path, outcome="resent", digest=error.message)
+    if isinstance(error, Unreadable):
+        return InputResult(path=planned.path, outcome="unreadable", reason=error.message)
+    return InputResult(path=planned.path, outcome="changed", reason=error.message)
+
+
+def note_failure(pieces: Iterable[Piece], position: int, reason: str) -> None:
+    """Make a reject of the record at a position of these pieces together."""
+    for piece in pieces:
+        rows = piece.chunk.records.num_rows
+        if position < rows:
+            raw = piece.chunk.raw(position)
+            row = piece.chunk.rows[position].as_py()
+            piece.tally.reject(Reject(row, "", reason, raw))
+            return
+        position -= rows

@@ -1,0 +1,143 @@
+"""Where slices run: in the threads of this process, or in local worker processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.errors import TryAgain
+from batch.job.machine import RunSection
+from batch.output.plan import Receipt, Slice
+from batch.run.predict.threads import Lanes
+
+Predict = Callable[[Slice], Receipt]
+
+#: Worker processes take a second to import everything: less input than this is not worth it.
+_WORTH_WORKERS_BYTES = 64 << 20
+#: Less is done before a second thread has anything to do.
+_WORTH_THREADS_BYTES = 4 << 20
+_POLL_SECONDS = 0.2
+
+
+class WorkerDied(TryAgain):
+    """The system ended a worker process: a fault in the model, or no memory left.
+
+    `begun` are the slices that were handed out: one of those without a receipt is the reason.
+    """
+
+    def __init__(self, message: str, begun: Sequence[Slice]) -> None:
+        super().__init__(message, "run again")
+        self.begun = begun
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How many processes predict, and how many threads compute in this one if it is the only one."""
+
+    workers: int
+    threads: int
+
+
+def choose_parallelism(
+    run: RunSection, slices: Sequence[Slice], *, is_thread_safe: bool
+) -> Parallelism:
+    """Threads where the model allows it, else processes; what the job file says goes first.
+
+    One of either for little input, and never more processes than slices.
+    """
+    cores, size = len(os.sched_getaffinity(0)), sum(piece.bytes for piece in slices)
+    workers, threads = run.workers, run.threads
+    if threads == "auto":
+        by_threads = is_thread_safe and workers in {"auto", 1} and size >= _WORTH_THREADS_BYTES
+        threads = cores if by_threads else 1
+    if workers == "auto":
+        by_workers = not is_thread_safe and threads == 1 and size >= _WORTH_WORKERS_BYTES
+        workers = cores if by_workers else 1
+    return Parallelism(max(1, min(workers, len(slices))), threads)
+
+
+def run_slices(
+    predict: Predict, slices: Sequence[Slice], *, workers: int, lanes: Lanes | None = None
+) -> Iterator[Receipt]:
+    """The receipt of every slice, in the order in which they are done.
+
+    `predict` must be picklable when there is more than one worker. An exception of `predict` ends
+    the run of all slices. Raises `WorkerDied`.
+    """
+    if workers == 1 or not slices:
+        yield from (lanes or Lanes(1)).side_by_side(predict, slices)
+        return
+    import joblib
+
+    begun = list[Slice]()
+
+    def hand_out() -> Iterator[object]:
+        for piece in slices:
+            begun.append(piece)
+            yield joblib.delayed(predict)(piece)
+
+    parallel = joblib.Parallel(
+        n_jobs=workers,
+        batch_size=1,
+        return_as="generator_unordered",
+        initializer=_begin_to_work,
+        initargs=(os.getpid(),),
+    )
+    try:
+        yield from parallel(hand_out())
+    except BrokenProcessPool as error:
+        raise WorkerDied(_how_it_died(error), begun) from None
+
+
+def run_apart(
+    predict: Predict, slices: Sequence[Slice]
+) -> Iterator[tuple[Slice, Receipt | WorkerDied]]:
+    """One slice after the other in a process of its own; a new process when one has died."""
+    left = list(slices)
+    while left:
+        from joblib.externals.loky import ProcessPoolExecutor
+
+        executor = ProcessPoolExecutor(1, initializer=_begin_to_work, initargs=(os.getpid(),))
+        try:
+            while left:
+                piece = left.pop(0)
+                yield piece, executor.submit(predict, piece).result()
+        except BrokenProcessPool as error:
+            yield piece, WorkerDied(_how_it_died(error), [piece])
+        finally:
+            executor.shutdown(kill_workers=True)
+
+
+def sweep_shared_memory(process: int) -> None:
+    """Remove what joblib keeps in shared memory for a process of ours that is no more."""
+    for pattern in (f"sem.loky-{process}-*", f"joblib_memmapping_folder_{process}_*"):
+        for path in Path("/dev/shm").glob(pattern):  # noqa: S108  # joblib's own choice
+            with suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _begin_to_work(coordinator: int) -> None:
+    """The first thing that a worker process does, before there is anything to work on."""
+    # Ctrl-C reaches the whole group: the coordinator decides what becomes of us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=[coordinator], daemon=True).start()
+
+
+def _end_with(coordinator: int) -> None:
+    """A worker whose coordinator was killed has nobody to work for, and holds memory."""
+    while os.getppid() == coordinator:
+        time.sleep(_POLL_SECONDS)
+    os._exit(1)
+
+
+def _how_it_died(error: BrokenProcessPool) -> str:
+    codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
+    return f"the process that predicted it was ended by the system: {codes[1] if codes else error}"

@@ -1,0 +1,100 @@
+"""What a run would do, from the same planner; reads everything that decides it, writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from batch.errors import BatchError, StoreDown
+from batch.inputs.listing import survey_inputs
+from batch.inputs.survey import Survey, pack
+from batch.job.settings import Job
+from batch.model.model_file import model_file
+from batch.model.recipe import Recipe
+from batch.output.publish import require_same_output
+from batch.output.read import read_live
+from batch.output.version import Live
+from batch.run.lock import last_seen, require_not_older
+from batch.run.recipes import Incoming, recipe_of, replacement
+from batch.run.resume import adopt, read_pending
+from batch.store import open_output, open_store
+from batch.store.base import Store
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The plan of a run that was not started.
+
+    `slices` includes the `done` ones, which an interrupted run finished. `outdated` inputs were
+    predicted by another recipe than the present one. `notes` say what else a run would meet.
+    """
+
+    version: int
+    found: Survey
+    slices: int
+    done: int
+    outdated: int
+    notes: tuple[str, ...]
+
+
+def preview(job: Job) -> Preview:
+    """Plan as a run does. Raises what would stop the run while it plans."""
+    store = open_output(job)
+    seen = last_seen(store.url)
+    live = read_live(store)
+    require_same_output(live, job)
+    found = survey_inputs(job, live.ledger)
+    notes = _notes(store, live, seen)
+    try:
+        with model_file(job.model_url) as model:
+            incoming = Incoming(found.todo, open_store(job.pattern.base))
+            recipe = recipe_of(job, store, live, incoming, model=model)[0]
+    except BatchError as error:
+        notes.append(f"a run would stop: {error.message}")
+        return _without_recipe(job, live, found, notes)
+    if job.settings.output.mode == "replace":
+        found = replacement(job, live, found, recipe)
+    slices, done = _slices(job, store, live, found, recipe, notes)
+    outdated = _outdated(job, live, found, recipe.digest())
+    return Preview(live.version, found, slices, done, outdated, tuple(notes))
+
+
+def _notes(store: Store, live: Live, seen: int) -> list[str]:
+    notes = []
+    if live.manifest and live.manifest.paused:
+        paused = live.manifest.paused
+        notes.append(f"paused by {paused.by}: {paused.reason}: a run does nothing until unpause")
+    try:
+        require_not_older(store.url, live.manifest, seen=seen, accept_older=False)
+    except StoreDown as error:
+        notes.append(f"a run would stop: {error.message}")
+    return notes
+
+
+def _without_recipe(job: Job, live: Live, found: Survey, notes: list[str]) -> Preview:
+    """The plan as far as it goes without a model that fits."""
+    if job.settings.output.mode == "replace":
+        found = survey_inputs(job, live.ledger, again=True)
+        found = dataclasses.replace(found, todo=()) if found.waiting else found
+    return Preview(live.version, found, len(pack(found.todo)), 0, 0, tuple(notes))
+
+
+def _slices(
+    job: Job, store: Store, live: Live, found: Survey, recipe: Recipe, notes: list[str]
+) -> tuple[int, int]:
+    """How many slices a run would have, and how many of them are done already."""
+    pending = read_pending(store, live.ledger, kind="run", job=job.name, recipe=recipe.digest())
+    appends = job.settings.output.mode == "append"
+    work = adopt(pending, found.todo, new_run_id="preview", waits_for_held=appends)
+    if work.slices and not work.left:
+        notes.append("all is predicted already and waits for a check: a run judges it again")
+    if later := len(found.todo) - sum(len(piece.inputs) for piece in work.slices):
+        notes.append(f"{later:,} inputs that came later wait until the held run is decided")
+    return len(work.slices), len(work.receipts)
+
+
+def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:
+    if job.settings.output.mode == "replace":
+        return 0
+    again = {planned.path for planned in found.todo}
+    return len(live.ledger.outdated(recipe, besides=again))

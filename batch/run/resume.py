@@ -1,0 +1,234 @@
+"""Runs that are not published yet: adopt what they have done, and clear up after them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from batch.errors import BadData, BatchError, Damaged
+from batch.inputs.survey import pack
+from batch.logs import log
+from batch.output import layout
+from batch.output.documents import read_document
+from batch.output.ledger import Ledger
+from batch.output.manifest import PartFile
+from batch.output.pending import Plans, give_up, list_plans, read_plan
+from batch.output.plan import Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.store.base import Missing, Store
+
+_A_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class PendingPlan:
+    """A plan that was written and not published, and its receipts by their paths.
+
+    `spoiled` are the paths of receipts that cannot be used; their names are taken for good.
+    `is_held` tells whether a check holds it.
+    """
+
+    plan: Plan
+    receipts: dict[str, Receipt]
+    spoiled: frozenset[str] = frozenset()
+    is_held: bool = False
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What to predict: slices done before and slices to do, under the id of one run.
+
+    `plan` is the pending plan that is continued whole; None when a new plan must be written.
+    """
+
+    run_id: str
+    plan: Plan | None
+    slices: tuple[Slice, ...]
+    receipts: tuple[Receipt, ...]
+
+    @property
+    def left(self) -> tuple[Slice, ...]:
+        """The slices that nobody has done yet."""
+        done = {receipt.slice.receipt for receipt in self.receipts}
+        return tuple(piece for piece in self.slices if piece.receipt not in done)
+
+
+def read_pending(
+    store: Store, ledger: Ledger, *, kind: str, job: str, recipe: str, request: str = ""
+) -> list[PendingPlan]:
+    """The plans that a run of this kind, request and recipe may continue, newest first.
+
+    A plan that was published is dead, and so is one that was given up.
+    """
+    plans = list_plans(store)
+    published = ledger.run_ids()
+    found = []
+    for run_id in reversed(plans.run_ids):
+        if run_id in published or plans.is_given_up(run_id):
+            continue
+        try:
+            plan = read_plan(store, run_id)
+        except Missing:
+            continue  # Published and cleared by another host meanwhile.
+        if (plan.kind, plan.job, plan.recipe, plan.request) == (kind, job, recipe, request):
+            found.append(_with_receipts(store, plan, plans))
+    return found
+
+
+def adopt(
+    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, new_run_id: str,
+    apart: Collection[str] = (), waits_for_held: bool = False,
+) -> Adoption:  # fmt: skip
+    """Cut `todo` into slices, taking over those that a pending plan has receipts for.
+
+    A slice fits if its inputs are still to do, with the same tokens and ledger entries. A plan
+    that covers everything is continued as it is, unless it holds inputs together that must be
+    `apart`, or receipts that are spoiled. So is one that a check holds, if the rest
+    `waits_for_held`: what came later would dilute what is judged.
+    """
+    left = {planned.path: planned for planned in todo}
+    taken: list[tuple[Slice, Receipt]] = []
+    for candidate in pending:
+        plan, receipts = candidate.plan, candidate.receipts
+        fitting = [
+            piece
+            for piece in plan.slices
+            if all(left.get(planned.path) == planned for planned in piece.inputs)
+        ]
+        covered = sum(len(piece.inputs) for piece in fitting)
+        is_enough = covered == len(left) or (candidate.is_held and waits_for_held)
+        whole = len(fitting) == len(plan.slices) and is_enough
+        if whole and not taken and not candidate.spoiled and not _joins(candidate, apart):
+            return Adoption(plan.run_id, plan, plan.slices, tuple(receipts.values()))
+        for piece in fitting:
+            if piece.receipt in receipts:
+                taken.append((piece, receipts[piece.receipt]))
+                for planned in piece.inputs:
+                    del left[planned.path]
+    slices = [
+        Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
+        for number, (piece, _) in enumerate(taken)
+    ]
+    for number, inputs in enumerate(pack(left.values(), apart=apart), start=len(slices)):
+        slices.append(
+            Slice(number=number, inputs=inputs, receipt=layout.receipt_path(new_run_id, number))
+        )
+    return Adoption(new_run_id, None, tuple(slices), tuple(receipt for _, receipt in taken))
+
+
+def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
+    """The receipt of a slice that is done.
+
+    Raises `PlanAgain` when it is gone, `BadData` for one that does not add up, `Damaged` when
+    its files are not there as it says.
+    """
+    try:
+        receipt = read_document(store, piece.receipt, Receipt)
+    except Missing:
+        raise PlanAgain(f"{store.url}/{piece.receipt}: another host finished it") from None
+    require_reconciled(receipt, recipe)
+    for file in (receipt.part, receipt.rejects):
+        if file:
+            _require_there(store, file)
+    return receipt
+
+
+def require_plan(store: Store, run_id: str, receipts: Iterable[Receipt] = ()) -> None:
+    """The plan is the licence to publish: what it stands for is never pruned while it is there.
+
+    Raises `PlanAgain` when it, or one of these receipts, was cleared or given up meanwhile.
+    """
+    plans = list_plans(store)
+    needed = {layout.plan_path(run_id), *(receipt.slice.receipt for receipt in receipts)}
+    if needed - plans.entries.keys() or plans.is_given_up(run_id):
+        raise PlanAgain(f"run {run_id}: it was finished or given up elsewhere")
+
+
+def require_reconciled(receipt: Receipt, recipe: str) -> None:
+    """Records = predicted + rejected for every input, and the files hold exactly those rows."""
+    taken = [result for result in receipt.results if result.outcome == "taken"]
+    predicted = sum(result.predicted for result in taken)
+    rejected = sum(result.rejected for result in taken)
+    paths = [result.path for result in receipt.results]
+    holds = (
+        receipt.recipe == recipe
+        and paths == [planned.path for planned in receipt.slice.inputs]
+        and all(result.records == result.predicted + result.rejected for result in taken)
+        and predicted == (receipt.part.rows if receipt.part else 0)
+        and rejected == (receipt.rejects.rows if receipt.rejects else 0)
+    )
+    if not holds:
+        raise BadData(
+            f"{receipt.slice.receipt}: records, predictions and rejects do not add up",
+            "please report this; nothing was published",
+        )
+
+
+def clear(store: Store, *, kind: str, run_id: str, before: datetime, request: str = "") -> None:
+    """Remove the plan and the receipts of a run that is over, and what is older than the run.
+
+    Of backfills only those of the same request. What of the older plans still fitted was adopted,
+    the rest is planned anew. If another host is at work on one just now, it begins again. Clocks
+    that disagree cost work and no more. A failure is only logged: plans that were published are
+    dead, removed or not.
+    """
+    try:
+        plans = list_plans(store)
+        for planned in plans.run_ids:
+            if plans.is_given_up(planned):
+                continue
+            plan = read_plan(store, planned)
+            is_like = (plan.kind, plan.request) == (kind, request)
+            if is_like and (plan.run_id == run_id or plan.created_at <= before):
+                _clear(store, plans, planned, by=f"run {run_id}", at=before)
+    except BatchError as error:
+        log.warning("finished plans are left to the next run: %s", error.message)
+
+
+def _clear(store: Store, plans: Plans, run_id: str, *, by: str, at: datetime) -> None:
+    """Remove a plan and what lies beside it; an old plan stays, as one given up.
+
+    Another run may have looked at the plan just before, and commit just after. What a young plan
+    stands for is too young to be pruned meanwhile; an old one has to stay until its note is old.
+    """
+    plan_path = layout.plan_path(run_id)
+    # The plan first: a plan whose receipts are gone would be predicted again for nothing.
+    if plans.age(plan_path) > _A_DAY:
+        give_up(store, run_id, by=by, at=at)
+    else:
+        store.delete(plan_path)
+    folder = plan_path.removesuffix(layout.PLAN)
+    for name in plans.entries:
+        if name.startswith(folder) and name != plan_path:
+            store.delete(name)
+
+
+def _joins(pending: PendingPlan, apart: Collection[str]) -> bool:
+    """Whether an unfinished slice holds together what must be apart."""
+    return any(
+        len(piece.inputs) > 1
+        and piece.receipt not in pending.receipts
+        and any(planned.path in apart for planned in piece.inputs)
+        for piece in pending.plan.slices
+    )
+
+
+def _with_receipts(store: Store, plan: Plan, plans: Plans) -> PendingPlan:
+    receipts, spoiled = dict[str, Receipt](), set[str]()
+    for piece in plan.slices:
+        if piece.receipt not in plans.entries:
+            continue
+        try:
+            receipts[piece.receipt] = read_receipt(store, piece, plan.recipe)
+        except PlanAgain:
+            continue
+        except (BadData, Damaged, Missing) as error:
+            log.warning("slice %d is predicted again: %s", piece.number, error.message)
+            spoiled.add(piece.receipt)
+    return PendingPlan(plan, receipts, frozenset(spoiled), plans.is_held(plan.run_id))
+
+
+def _require_there(store: Store, file: PartFile) -> None:
+    found = store.stat(file.path).size
+    if found != file.bytes:
+        raise Damaged(f"{store.url}/{file.path}: found {found} bytes, expected {file.bytes}")
