@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.model import load
+from batch.output.open import open_output
 from batch.run.predict import assignment
-from batch.store import open_output
 from batch.store.base import Store
 from tests.faulty import Around, Crash, Operation, opening
 from tests.jobs import JobFolder

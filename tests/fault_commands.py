@@ -8,8 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from batch.errors import BatchError
+from batch.job.job import Job
 from batch.job.job_file import load_job
-from batch.job.settings import Job
 from batch.logs import utc_now
 from batch.run.backfill import backfill
 from batch.run.held import discard as give_up

@@ -36,7 +36,7 @@ from tests.fault_starts import (
 from tests.watching import Judged, Taken
 
 #: Two inputs a part, so that few inputs make several slices and parts that are packed.
-PACKED = {"batch.inputs.survey.PACKED_INPUTS": 2}
+PACKED = {"batch.inputs.pack.PACKED_INPUTS": 2}
 FOLDED = {"batch.output.publish.MAX_SEGMENTS": 2}
 FORGETFUL = {"batch.output.retention.KEPT_VERSIONS": 2}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from batch.errors import StoreDown
-from batch.job.settings import Job
-from batch.store import open_output
+from batch.job.job import Job
+from batch.output.open import open_output
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Store
 from batch.store.writers import this_host
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.output import layout
-from batch.output.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile, encode
+from batch.output.manifest import FORMAT, Column, Counts, Manifest, ModelInfo, PartFile
 from batch.records.columns import type_name
+from batch.records.documents import encode
 from batch.store import open_store
 from batch.store.base import Missing
 

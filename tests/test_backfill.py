@@ -18,13 +18,13 @@ from click.testing import CliRunner
 
 from batch.cli import main
 from batch.errors import BatchError
-from batch.inputs import survey
+from batch.inputs import pack
 from batch.job.job_file import load_job
+from batch.output.open import open_output
 from batch.run.attempt import Options
 from batch.run.backfill import backfill, propose
 from batch.run.outcome import Outcome
 from batch.run.selection import Request
-from batch.store import open_output
 from tests import oracle
 from tests.bench import process
 from tests.jobs import JobFolder, save_tiny_model
@@ -246,7 +246,7 @@ def test_what_a_run_took_in_meanwhile_stays(
     days: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The changed content wins over the backfill of the old one, which is named."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 1)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
     met = False
 
     def meet(verb: str, path: str) -> None:
@@ -277,7 +277,7 @@ def test_an_interrupted_backfill_goes_on_where_it_was(
     days: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What has a receipt is not predicted again, when the same is asked for."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 1)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
     receipts = 0
 
     def die(verb: str, path: str) -> None:
@@ -411,7 +411,7 @@ def test_an_input_that_vanishes_meanwhile_is_left_and_said(
     days: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else predicts it again by that model."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 1)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
     with days.mirrored():
 
         def vanish(verb: str, path: str) -> None:

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from batch.cli import main
 from batch.job.limits import ChecksSection
 from batch.job.settings import JobSettings
-from batch.output.manifest import CheckResult, Histogram
-from batch.records.histogram import explained_by_chance, stability_index
+from batch.output.manifest import CheckResult
+from batch.records.histogram import Histogram, explained_by_chance, stability_index
 from batch.run.checks import Duplicates, Evidence, as_text, judge
 from tests.jobs import JobFolder, save_tiny_model
 

@@ -16,8 +16,9 @@ import pytest
 from batch.client import NotPublished, Predictions
 from batch.errors import BadData, BatchError, Damaged, DoesNotFit, StoreDown
 from batch.output import layout
-from batch.output.manifest import Paused, encode
+from batch.output.manifest import Paused
 from batch.records.columns import type_name
+from batch.records.documents import encode
 from tests.published import Output, flip_byte, part
 
 if TYPE_CHECKING:

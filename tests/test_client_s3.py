@@ -17,7 +17,7 @@ import pytest
 from batch.client import NotPublished, Predictions
 from batch.errors import BadData, NotPermitted, StoreDown
 from batch.output import layout
-from batch.output.manifest import encode
+from batch.records.documents import encode
 from batch.store import cachefolder, open_store, retry
 from batch.store.base import Store
 from tests.counting_s3 import BUCKET, CountingS3, serving

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.inputs import survey
+from batch.inputs import pack
 from batch.logs import utc_now
-from batch.store import open_output
+from batch.output.open import open_output
 from tests.bench import process
 from tests.jobs import JobFolder
 from tests.wrapped import Wrapped
@@ -24,7 +24,7 @@ def test_what_a_lost_race_leaves_open_is_said(
     job: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of two inputs in one slice another host took one: the other is left to the next run."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 100)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 100)
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 3, 4)])
     job.add("3.csv", [(f"c{number}", 1, 1) for number in range(30)])

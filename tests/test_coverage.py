@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from batch.logs import utc_now
-from batch.reports.status import Status, find_target, read_status
+from batch.reports.status import Status, read_status
+from batch.reports.target import find_target
 from tests.jobs import JobFolder, save_tiny_model
 
 ROWS = [("a", 1, 2)]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.inputs import survey
-from batch.run.lock import read_suspects
+from batch.inputs import pack
+from batch.run.host_state import read_suspects
 from tests.jobs import JobFolder
 
 ROWS = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]
@@ -62,7 +62,7 @@ def wait_for(found: Callable[[], object], seconds: float = 40) -> None:
 
 def make_large(job: JobFolder, name: str, rows: str) -> None:
     """Blank lines are no records, but they give an input a slice of its own."""
-    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * survey.SMALL_BYTES)
+    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * pack.SMALL_BYTES)
 
 
 def test_an_input_that_kills_the_model_is_found_and_the_others_are_published(

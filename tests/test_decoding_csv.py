@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.inputs.decoding import open_decoder
-from batch.model.recipe import TextOptions
 from batch.records.chunk import RAW_CHARACTERS, Unreadable
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 AB = (
     InputColumn(name="a", type="string", nullable=True),

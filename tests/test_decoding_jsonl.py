@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.inputs.decoding import open_decoder
-from batch.model.recipe import TextOptions
 from batch.records.chunk import Unreadable
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 

@@ -14,9 +14,9 @@ import pytest
 
 from batch.inputs.decoding import open_decoder
 from batch.inputs.decoding.parquet import file_columns
-from batch.model.recipe import TextOptions
 from batch.records.chunk import Unreadable
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 BEYOND_FLOATS = 2**53 + 1

@@ -11,8 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.output.manifest import Histogram
-from batch.records.histogram import BINS, empty_histogram, fill, merge, reference_histogram
+from batch.records.histogram import (
+    BINS,
+    Histogram,
+    empty_histogram,
+    fill,
+    merge,
+    reference_histogram,
+)
 
 anything = st.floats(allow_nan=True, allow_infinity=True) | st.none()
 

@@ -11,20 +11,20 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
+from batch.job.job import Job
 from batch.job.limits import ChecksSection, Limit
 from batch.job.settings import (
     ColumnSection,
     CsvSection,
     InputSection,
-    Job,
     JobSettings,
     ModelSection,
     OutputSection,
     RunSection,
-    compression_of,
 )
 from batch.model.frames import to_frame
 from batch.records.columns import InputColumn
+from batch.records.text import compression_of
 
 DOCS = (Path(__file__).parents[1] / "docs" / "job-file.md").read_text(encoding="utf-8")
 SECTIONS = {

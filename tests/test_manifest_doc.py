@@ -17,8 +17,9 @@ import pytest
 
 from batch.client import Predictions
 from batch.output import manifest
-from batch.output.manifest import FORMAT, Document, Manifest, decode_manifest, encode
+from batch.output.manifest import FORMAT, Manifest, decode_manifest
 from batch.output.part_writer import REJECT_SCHEMA
+from batch.records.documents import Document, encode
 from tests.published import Output, part
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.inputs.decoding import open_decoder
-from batch.model.recipe import TextOptions
+from batch.job.types import parse_bytes
 from batch.records.columns import InputColumn
-from batch.run.memory import bytes_for_chunk, parse_bytes
+from batch.records.text import TextOptions
+from batch.run.memory import bytes_for_chunk
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 

@@ -43,10 +43,11 @@ from batch.model import save_model
 from batch.model.frames import to_batch
 from batch.model.load import load_scorer
 from batch.model.published import load_model, load_published, publish_model
-from batch.model.recipe import Recipe, TextOptions, code_files
+from batch.model.recipe import Recipe, code_files
 from batch.model.score import Scorer
 from batch.model.sidecar import Sidecar, read_model_file, sidecar_path
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 from batch.store import open_store
 
 ROWS = 24

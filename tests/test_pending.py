@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from batch.output import layout
-from batch.output.manifest import encode
 from batch.output.plan import (
     PLAN_FORMAT,
     InputResult,
@@ -19,6 +18,7 @@ from batch.output.plan import (
     Receipt,
     Slice,
 )
+from batch.records.documents import encode
 from batch.run.resume import PendingPlan, adopt, clear, read_pending, read_receipt, require_plan
 from batch.store import open_store
 from batch.store.base import Store

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from batch.inputs.survey import PACKED_INPUTS, SMALL_BYTES, Survey, pack, survey
+from batch.inputs.pack import PACKED_INPUTS, SMALL_BYTES, pack
+from batch.inputs.survey import Survey, survey
+from batch.job.job import Job
 from batch.job.job_file import load_job
-from batch.job.settings import Job
 from batch.output.ledger import Ledger, LedgerEntry, encode_segment
 from batch.output.plan import PlannedInput
 from batch.store.base import Entry, Listing

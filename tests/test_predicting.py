@@ -27,14 +27,15 @@ from batch.errors import DoesNotFit
 from batch.inputs.decoding import open_decoder
 from batch.job.settings import InputSection
 from batch.model.frames import describe_columns, to_batch
-from batch.model.recipe import Recipe, TextOptions
+from batch.model.recipe import Recipe
 from batch.model.score import Scorer
-from batch.output.manifest import decode
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
 from batch.records.chunk import Unreadable, Untyped
 from batch.records.columns import InputColumn
+from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
+from batch.records.text import TextOptions
 from batch.run.predict.batches import Batching
 from batch.run.predict.bisection import Score
 from batch.run.predict.slice import Tools, predict_slice

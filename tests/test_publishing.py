@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
+from batch.job.job import Job
 from batch.job.job_file import load_job
-from batch.job.settings import Job
 from batch.output import layout, retention
 from batch.output.ledger import MAX_SEGMENTS, LedgerEntry
 from batch.output.manifest import Column, Counts, ModelInfo

@@ -17,11 +17,11 @@ from sklearn.linear_model import LogisticRegression
 
 from batch.errors import DoesNotFit
 from batch.job.job_file import load_job
-from batch.job.settings import PANDAS_NULLS
 from batch.model import save_model
 from batch.model.recipe import Recipe, code_files, compose, is_thread_safe
 from batch.model.sidecar import Sidecar, read_model_file
 from batch.records.columns import InputColumn
+from batch.records.text import PANDAS_NULLS
 from tests.jobs import JobFolder
 
 HOOK = "from helper import double\n\ndef change(frame):\n    return double(frame)\n"

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.inputs import survey
+from batch.inputs import pack
 from tests import oracle
 from tests.jobs import JobFolder, save_tiny_model, touch
 
@@ -372,7 +372,7 @@ def test_an_interrupted_run_goes_on_where_it_was(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slices with a receipt are adopted, under the same run id."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
     calls = _counting_hook(job)
     job.configure(model={"preprocess": "hook:count"})
     job.add("1.csv", DAY_1)
@@ -410,7 +410,7 @@ def _counting_hook(job: JobFolder) -> Path:
 
 def test_a_plan_is_adopted_slice_by_slice(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed input costs its own slice only, though the plan is a new one."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
     calls = _counting_hook(job)
     job.configure(model={"preprocess": "hook:count"})
     job.add("1.csv", DAY_1)
@@ -514,7 +514,7 @@ def test_an_output_older_than_this_host_saw_stops_the_run(job: JobFolder) -> Non
 
 def test_workers_give_the_same_rows(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes predict what one would."""
-    monkeypatch.setattr(survey, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
     job.configure(run={"workers": 2, "chunk_rows": 2})
     for number in range(4):
         job.add(f"{number}.csv", DAY_1)
@@ -529,7 +529,7 @@ def test_neither_processes_nor_threads_nor_chunks_change_a_prediction(
 
     Their last digits are the processor's: its BLAS adds up small chunks in another order.
     """
-    monkeypatch.setattr(survey, "SMALL_BYTES", 0)
+    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
     for number in range(3):
         job.add(f"{number}.csv", [(f"k{number}-{row}", row / 7, row % 5) for row in range(200)])
     ways: list[dict[str, Any]] = [
@@ -696,7 +696,7 @@ def test_workers_end_with_their_coordinator(job: JobFolder) -> None:
     for name in ("1.csv", "2.csv"):
         rows = "".join(f"{name}{number},1,1\n" for number in range(3))
         # Blank lines are no records, but they make an input large.
-        job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * survey.SMALL_BYTES)
+        job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * pack.SMALL_BYTES)
     command = [sys.executable, "-m", "batch", "run", str(job.folder)]
     with job.mirrored(), subprocess.Popen(command) as coordinator:
         workers: list[int] = []

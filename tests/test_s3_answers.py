@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from batch.errors import NotPermitted, StoreDown
-from batch.output.documents import read_whole
 from batch.store import multipart, open_store, s3client
-from batch.store.base import Changed, Exists, Missing, Store, Unknown
+from batch.store.base import Changed, Exists, Missing, Store, Unknown, read_whole
 from tests.proxy import Fault, Proxy, Rule
 from tests.s3_bench import S3Bench
 

@@ -17,8 +17,9 @@ from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.output import retention
 from batch.output.manifest import Manifest
+from batch.output.open import open_output
 from batch.run.held import discard
-from batch.store import open_output, open_store
+from batch.store import open_store
 from batch.upkeep.prune import Garbage, prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests import oracle

@@ -14,12 +14,13 @@ from click.testing import CliRunner, Result
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
-from batch.inputs import survey
+from batch.inputs import pack
 from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.output import publish
 from batch.output.manifest import Manifest
-from batch.store import open_output, open_store
+from batch.output.open import open_output
+from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
 from batch.upkeep.rollback import look_back, roll_back, unpause
@@ -109,7 +110,7 @@ def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
     job: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A version of the present input holds all of it, by one run."""
-    monkeypatch.setattr(survey, "PACKED_INPUTS", 1)
+    monkeypatch.setattr(pack, "PACKED_INPUTS", 1)
     job.configure(output={"path": "out", "mode": "replace"})
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 2, 2)])

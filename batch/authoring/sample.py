@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from batch.errors import BadData, NoInput
-from batch.job.settings import PANDAS_NULLS, ColumnType, Format, InputSection, compression_of
+from batch.job.settings import Format, InputSection
+from batch.records.columns import ColumnType
+from batch.records.text import PANDAS_NULLS, compression_of
 
 #: How much of a sample is looked at.
 SAMPLE_BYTES = 16 << 20

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from batch.authoring.sample import Sample, SampleColumn
-from batch.job.settings import PANDAS_NULLS, Method
+from batch.job.settings import Method
 from batch.model.sidecar import Sidecar
+from batch.records.text import PANDAS_NULLS
 
 _OUTPUT = """\
 [output]

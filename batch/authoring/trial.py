@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import BadData, NoInput
-from batch.inputs.listing import survey_inputs
-from batch.job.settings import Job
+from batch.inputs.survey import survey_inputs
+from batch.job.job import Job
 from batch.logs import utc_now
 from batch.model.model_file import model_file
 from batch.model.recipe import Recipe
 from batch.model.sidecar import Sidecar
 from batch.output.ledger import Ledger
+from batch.output.open import open_output
 from batch.output.plan import PlannedInput
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
@@ -26,7 +27,7 @@ from batch.records.chunk import Chunk, Reject, Unreadable
 from batch.records.columns import InputColumn
 from batch.run.outcome import Trace
 from batch.run.recipes import Incoming, recipe_of
-from batch.store import open_output, open_store
+from batch.store import open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,9 +17,9 @@ from batch.authoring.trial import (
     predict_first,
 )
 from batch.errors import BadData, BatchError, DoesNotFit, NoInput
-from batch.inputs.listing import survey_inputs
+from batch.inputs.survey import survey_inputs
+from batch.job.job import Job
 from batch.job.job_file import load_job
-from batch.job.settings import Job
 from batch.logs import utc_now
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace

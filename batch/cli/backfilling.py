@@ -12,7 +12,7 @@ from batch.cli.output import as_bytes, as_count, as_seconds
 from batch.wording import listed
 
 if TYPE_CHECKING:
-    from batch.job.settings import Job
+    from batch.job.job import Job
     from batch.run.backfill import Proposal
     from batch.run.selection import Request
 

@@ -45,7 +45,7 @@ def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bo
     """
     from batch.cli.output import print_json
     from batch.reports.diff.compare import choose, compare
-    from batch.reports.status import find_target
+    from batch.reports.target import find_target
 
     store = find_target(job).store
     found = compare(store, *choose(store, before, after), shown=rows)

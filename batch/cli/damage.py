@@ -36,7 +36,7 @@ def verify(job: str, deep: bool, as_json: bool) -> None:
       batch-predict verify flight_delays --deep --json
     """
     from batch.cli.output import print_json
-    from batch.reports.status import find_target, require_published
+    from batch.reports.target import find_target, require_published
     from batch.upkeep.verify import verify as look
 
     target = find_target(job)
@@ -66,7 +66,7 @@ def repair(job: str, yes: bool) -> None:
     """
     from batch.job.job_file import load_job
     from batch.logs import utc_now
-    from batch.store import open_output
+    from batch.output.open import open_output
     from batch.upkeep.repair import look_for_damage
     from batch.upkeep.repair import repair as mend
 

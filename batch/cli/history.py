@@ -33,7 +33,8 @@ def history(job: str, last: int, as_json: bool) -> None:
     """
     from batch.cli.output import print_json
     from batch.reports.history import read_history
-    from batch.reports.status import find_target, pending_runs
+    from batch.reports.status import pending_runs
+    from batch.reports.target import find_target
 
     store = find_target(job).store
     found = read_history(store, last=last)

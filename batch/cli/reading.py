@@ -38,7 +38,8 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
     """
     from batch.cli.output import print_json
     from batch.logs import utc_now
-    from batch.reports.status import find_target, read_status
+    from batch.reports.status import read_status
+    from batch.reports.target import find_target
 
     found = [read_status(find_target(job), now=utc_now()) for job in jobs or _all_jobs()]
     if as_json:

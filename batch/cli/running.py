@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from batch.authoring.trial import Trial
     from batch.inputs.survey import Survey
-    from batch.job.settings import Job
+    from batch.job.job import Job
     from batch.run.preview import Preview
 
 #: Lines of a list that a person reads before "and more".

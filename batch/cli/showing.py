@@ -42,8 +42,8 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
     """
     from batch.cli.output import print_json
     from batch.reports.key_history import tell
-    from batch.reports.rows import rows_of_key
-    from batch.reports.status import find_target, first_rows, require_published
+    from batch.reports.rows import first_rows, rows_of_key
+    from batch.reports.target import find_target, require_published
 
     if (all_ and not key) or (key and rejects):
         raise click.UsageError("--all goes with --key, and --key goes without --rejects")

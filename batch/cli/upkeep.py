@@ -11,7 +11,7 @@ from batch.cli.output import as_bytes, as_count
 from batch.wording import listed
 
 if TYPE_CHECKING:
-    from batch.job.settings import Job
+    from batch.job.job import Job
     from batch.output.manifest import Manifest
     from batch.store.base import Entry, Store
     from batch.upkeep.rollback import WayBack
@@ -153,7 +153,7 @@ def prune(job: str, yes: bool) -> None:
 
 def _open(job: str) -> tuple[Job, Store]:
     from batch.job.job_file import load_job
-    from batch.store import open_output
+    from batch.output.open import open_output
 
     found = load_job(job)
     return found, open_output(found)

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batch.errors import BatchError
-from batch.output.manifest import Manifest, decode_manifest, encode
+from batch.output.manifest import Manifest, decode_manifest
+from batch.records.documents import encode
 from batch.store.cachefolder import (
     FILES,
     VERSIONS,

@@ -1,23 +1,23 @@
-"""Plan: the inputs there are, minus the ledger, cut into slices; nothing is read or written."""
+"""The inputs that are there, seen against the ledger: to take in, waiting, gone, unmatched."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Collection, Iterable, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from batch.job.settings import InputSection, Job, compression_of
+from batch.errors import BatchError, DoesNotFit, NoInput
+from batch.job.job import Job
+from batch.job.settings import InputSection
 from batch.output.ledger import Ledger, LedgerEntry, seen_mark
+from batch.output.open import open_output
 from batch.output.plan import PlannedInput
-from batch.store.base import Entry, Listing
-
-#: Inputs up to this size share a slice, of up to this many bytes and inputs. Each is read whole,
-#: so a compressed one counts as what it may become in memory.
-SMALL_BYTES = 4 << 20
-_UNPACKED = 16
-PACKED_BYTES = 64 << 20
-PACKED_INPUTS = 2_000
+from batch.records.text import compression_of
+from batch.store import open_store
+from batch.store.base import Entry, Listing, Missing, Store
 
 #: Files of work in progress, and folder markers.
 _IGNORED_SUFFIXES = (".tmp", ".part", "/")
@@ -90,43 +90,11 @@ def survey(
     )
 
 
-def pack(
-    inputs: Iterable[PlannedInput], *, apart: Collection[str] = ()
-) -> list[tuple[PlannedInput, ...]]:
-    """Group inputs into slices: large ones alone, small ones together, in the order of names.
-
-    Those of the paths `apart` stand alone too.
-    """
-    groups: list[tuple[PlannedInput, ...]] = []
-    together: list[PlannedInput] = []
-    held = 0
-    for planned in inputs:
-        size = planned.size * (_UNPACKED if _is_compressed(planned.path) else 1)
-        if size > SMALL_BYTES or planned.path in apart:
-            groups.append((planned,))
-            continue
-        if together and (held + size > PACKED_BYTES or len(together) == PACKED_INPUTS):
-            groups.append(tuple(together))
-            together, held = [], 0
-        together.append(planned)
-        held += size
-    return [*groups, tuple(together)] if together else groups
-
-
 def _gone(ledger: Ledger, present: frozenset[str]) -> tuple[str, ...]:
     paths = ledger.paths()
     if paths <= present:
         return ()
     return tuple(path for path in paths if path not in present)
-
-
-def in_reading_order(inputs: Iterable[PlannedInput]) -> tuple[PlannedInput, ...]:
-    """The inputs as their slices will hold them, where nothing was done before."""
-    return tuple(planned for group in pack(inputs) for planned in group)
-
-
-def _is_compressed(path: str) -> bool:
-    return path.endswith(".parquet") or compression_of(path) is not None
 
 
 def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
@@ -194,3 +162,81 @@ def _moment(job: Job, entry: Entry, seen: LedgerEntry | None) -> datetime:
 
 def _as_of(job: Job, entry: Entry) -> datetime:
     return job.pattern.date(entry.path) or entry.modified
+
+
+def survey_inputs(
+    job: Job, ledger: Ledger, *, again: bool = False, listing: Listing | None = None
+) -> Survey:
+    """List the inputs, unless that was done, and sort them by what a run has to do.
+
+    Raises `NoInput` when the input folder is absent, or when nothing in it ever matched.
+    """
+    store = open_store(job.pattern.base)
+    found = survey(
+        job,
+        listing or _without_output(job, store.list()),
+        ledger,
+        ends_whole=None if store.is_remote else lambda entry: _ends_whole(store, entry),
+        again=again,
+    )
+    is_there = store.is_remote or Path(store.url).is_dir()
+    if not found.present and not (len(ledger) and is_there):
+        nearest = "" if store.is_remote else _nearest(job)
+        raise NoInput(f"{job.pattern.path}: nothing matches{nearest}", _unmatched_hint(found))
+    return found
+
+
+def _without_output(job: Job, listing: Listing) -> Listing:
+    """The listing less our own output, where that lies below the input folder.
+
+    Raises `DoesNotFit` when the two are one folder.
+    """
+    own = _relative(open_output(job).url, open_store(job.pattern.base).url)
+    if own == ".":
+        raise DoesNotFit(
+            f"{job.file}: input and output are one folder: {job.output_url}",
+            "set output.path to a folder of its own",
+        )
+    if own is None:
+        return listing
+    below = f"{own}/"
+    kept = tuple(entry for entry in listing.entries if not entry.path.startswith(below))
+    return Listing(kept, listing.now)
+
+
+def _relative(url: str, base: str) -> str | None:
+    """The way from a folder to one that lies in it, None to any other."""
+    if "://" in url or "://" in base:
+        below = f"{url}/".startswith(f"{base}/")
+        return (url[len(base) + 1 :] or ".") if below else None
+    found = os.path.relpath(url, base)
+    return None if found.startswith("..") else found
+
+
+def _ends_whole(store: Store, entry: Entry) -> bool:
+    """Whether a file is empty or ends with a newline."""
+    if entry.size == 0:
+        return True
+    try:
+        with store.fetch(entry.path) as local, local.open("rb") as file:
+            file.seek(-1, 2)
+            return file.read(1) in b"\r\n"
+    except Missing:
+        return False  # Gone since it was listed.
+    except (OSError, BatchError):
+        return True  # That it cannot be read is said when it is read.
+
+
+def _nearest(job: Job) -> str:
+    folder = Path(job.pattern.base)
+    if folder.is_dir():
+        return f"; the folder {folder} exists"
+    nearest = next(parent for parent in folder.parents if parent.is_dir())
+    return f"; the nearest folder that exists is {nearest}"
+
+
+def _unmatched_hint(found: Survey) -> str:
+    if not found.unmatched:
+        return "correct input.path in the job file, or put the first input there"
+    names = ", ".join(found.unmatched[:3])
+    return f"{len(found.unmatched)} other files are there, such as {names}: correct input.path"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from batch.errors import DoesNotFit, NoInput, reading
-from batch.job.settings import Job, JobSettings
+from batch.job.job import Job
+from batch.job.settings import JobSettings
 
 if TYPE_CHECKING:
     from batch.job.mistakes import Location, Mistake

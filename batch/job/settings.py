@@ -6,33 +6,22 @@ Schema of `batch-predict schema` is made from them.
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from batch.job.limits import ChecksSection
-from batch.job.machine import RunSection
+from batch.job.limits import ChecksSection, RunSection
 from batch.job.pattern import InputPattern
-from batch.job.section import Section
-from batch.job.types import Duration
+from batch.job.types import Duration, Section
+from batch.records.columns import ColumnType
+from batch.records.text import PANDAS_NULLS, compression_of
 
-ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
 Format = Literal["csv", "jsonl", "parquet"]
 Method = Literal["predict", "predict_proba", "decision_function", "transform"]
 Mode = Literal["append", "replace"]
 
-#: What pandas reads as null unless told otherwise (pandas.read_csv, parameter `na_values`).
-PANDAS_NULLS = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
-)  # fmt: skip
-KEY_NULLS = ("",)
 MIN_REJECTS = 10
 
 _SUFFIXES: dict[str, Format] = {
@@ -234,56 +223,11 @@ class JobSettings(Section):
         return checks
 
 
-@dataclass(frozen=True)
-class Job:
-    """A job file that was read: its settings, with paths relative to the file's folder."""
-
-    file: Path
-    settings: JobSettings
-
-    @property
-    def folder(self) -> Path:
-        return self.file.parent
-
-    @property
-    def name(self) -> str:
-        return self.settings.name or self.folder.name
-
-    @cached_property
-    def pattern(self) -> InputPattern:
-        return InputPattern(self._locate(self.settings.input.path))
-
-    @property
-    def model_url(self) -> str:
-        return self._locate(self.settings.model.path)
-
-    @property
-    def output_url(self) -> str:
-        return self._locate(self.settings.output.path)
-
-    def with_workers(self, workers: int) -> Job:
-        """The same job in so many processes."""
-        run = self.settings.run.model_copy(update={"workers": workers})
-        return replace(self, settings=self.settings.model_copy(update={"run": run}))
-
-    def _locate(self, path: str) -> str:
-        if "://" in path:
-            return path
-        # "../data/" is the folder above, to whoever reads a message or a manifest.
-        whole = os.path.normpath(self.folder / path)
-        return f"{whole}/" if path.endswith("/") else whole
-
-
 def _require_not_ours(names: tuple[str, ...]) -> tuple[str, ...]:
     ours = sorted({*names} & {"_input", "_row", "_as_of"})
     if ours:
         raise ValueError(f"the program itself writes {', '.join(ours)}: rename the input column")
     return names
-
-
-def compression_of(path: str) -> str | None:
-    """`gzip`, `zstd` or None, from the suffix."""
-    return {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)
 
 
 def _format_of(path: str) -> Format | None:

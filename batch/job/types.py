@@ -1,4 +1,4 @@
-"""Durations as a person writes them: "90s", "10m", "26h", "90d"."""
+"""Types of values in a job file: durations ("26h"), amounts of memory ("1GiB"), and the base of its tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -25,3 +25,31 @@ Duration = Annotated[
     BeforeValidator(parse_duration, json_schema_input_type=str),
     Field(json_schema_extra=_DURATION_SCHEMA),
 ]
+
+
+_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+
+
+def parse_bytes(value: object) -> int:
+    """Turn "500MB" or "1GiB" into bytes."""
+    found = (
+        re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB|MiB|GiB)", value)
+        if isinstance(value, str)
+        else None
+    )
+    if found is None:
+        raise ValueError('expected an amount of memory such as "500MB", "1GiB" or "1.5GB"')
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+MemorySize = Annotated[
+    int,
+    BeforeValidator(parse_bytes, json_schema_input_type=str),
+    Field(json_schema_extra={"type": "string", "pattern": r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$"}),
+]
+
+
+class Section(BaseModel):
+    """A table of a job file: unknown keys are refused, values keep the type they were written in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

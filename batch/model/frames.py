@@ -16,7 +16,7 @@ from batch.records.arrays import to_numpy
 from batch.records.columns import InputColumn, arrow_type, type_of_arrow
 
 if TYPE_CHECKING:
-    from batch.job.settings import ColumnType
+    from batch.records.columns import ColumnType
 
 _EXTENSIONS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 

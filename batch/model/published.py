@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from batch.errors import BadData, TryAgain
 from batch.model.recipe import Recipe, code_files
-from batch.model.sidecar import Sidecar, hash_file, installed_versions
+from batch.model.sidecar import Sidecar, installed_versions
 from batch.output import layout
-from batch.output.documents import read_document, read_whole
-from batch.output.manifest import ModelInfo, encode
-from batch.store.base import Exists, Missing, Store
+from batch.output.manifest import ModelInfo
+from batch.output.read import read_document
+from batch.records.documents import encode
+from batch.store.base import Exists, Missing, Store, read_whole
 from batch.store.cache import Content, fetch_content
+from batch.store.digest import hash_file
 
 if TYPE_CHECKING:
     from batch.model.score import Scorer

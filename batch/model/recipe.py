@@ -11,22 +11,14 @@ import msgspec
 
 from batch import __version__
 from batch.errors import DoesNotFit, reading
-from batch.job.settings import ColumnSection, ColumnType, InputSection, Job, Method
+from batch.job.job import Job
+from batch.job.settings import ColumnSection, InputSection, Method
 from batch.model.sidecar import Sidecar
-from batch.output.manifest import Document
-from batch.records.columns import InputColumn
+from batch.records.columns import ColumnType, InputColumn
+from batch.records.documents import Document
+from batch.records.text import TextOptions
 
 MAJOR_VERSION = __version__.partition(".")[0]
-
-
-class TextOptions(Document, frozen=True):
-    """How the text of an input becomes values; `names` None: the first line names the columns."""
-
-    delimiter: str
-    decimal: str
-    encoding: str
-    names: tuple[str, ...] | None
-    null_values: tuple[str, ...]
 
 
 class Recipe(Document, frozen=True):

@@ -24,13 +24,13 @@ from batch.model.sidecar import (
     GoldenRows,
     Sidecar,
     as_scalar,
-    hash_file,
     installed_versions,
     sidecar_path,
 )
-from batch.output.manifest import Histogram, encode
 from batch.records.columns import Scalar
-from batch.records.histogram import reference_histogram
+from batch.records.documents import encode
+from batch.records.histogram import Histogram, reference_histogram
+from batch.store.digest import hash_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,9 +17,9 @@ from batch.errors import DoesNotFit
 from batch.job.settings import Method
 from batch.model.frames import to_frame
 from batch.model.methods import ask
-from batch.output.manifest import Histogram
 from batch.records.arrays import in_one
 from batch.records.columns import InputColumn
+from batch.records.histogram import Histogram
 
 Hook = Callable[[pd.DataFrame], pd.DataFrame]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
 import time
@@ -12,8 +11,10 @@ from pathlib import Path
 
 from batch.errors import BatchError, Damaged, DoesNotFit, TryAgain, reading
 from batch.job.settings import Method
-from batch.output.manifest import Document, Histogram, decode
 from batch.records.columns import InputColumn, Scalar
+from batch.records.documents import Document, decode
+from batch.records.histogram import Histogram
+from batch.store.digest import hash_file
 
 SIDECAR_FORMAT = "batch-predict-model/1"
 REPLACED_WITHIN_SECONDS = 60
@@ -97,12 +98,6 @@ def read_model_file(
             "put the pinned model back, or change model.sha256 in the job file",
         )
     return sha256, sidecar
-
-
-def hash_file(path: Path) -> str:
-    """The sha256 of a file, as bare hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def as_scalar(value: object) -> Scalar:

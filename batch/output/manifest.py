@@ -6,22 +6,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import Literal
 
 import msgspec
 
-from batch.errors import Damaged, DoesNotFit
+from batch.errors import DoesNotFit
+from batch.records.documents import Document, decode
+from batch.records.histogram import Histogram
 
 FORMAT = "batch-predict/1"
 
 Kind = Literal["run", "backfill", "rollback", "unpause", "repair", "window"]
-
-
-class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of everything the program writes as JSON; unknown fields are ignored."""
-
-
-AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
 class Column(Document, frozen=True):
@@ -96,17 +91,6 @@ class CheckResult(Document, frozen=True):
     detail: str = ""
 
 
-class Histogram(Document, frozen=True):
-    """Counts of predictions in bins; `edges` has one number more than `counts`.
-
-    Values below the first edge are in the first bin, values above the last one in the last.
-    """
-
-    column: str
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-
 class Paused(Document, frozen=True):
     """Who stopped the line, when and why."""
 
@@ -154,19 +138,6 @@ class Manifest(Document, frozen=True):
 
 class _Format(Document, frozen=True):
     format: str
-
-
-def encode(document: Document) -> bytes:
-    """The document as JSON that a person can read."""
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
-
-
-def decode(data: bytes, kind: type[AnyDocument], *, source: str) -> AnyDocument:
-    """Read a document; raises `Damaged` that names the source and the field."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Damaged(f"{source}: {error}", "restore the file; nothing was changed") from None
 
 
 def decode_manifest(data: bytes, *, source: str) -> Manifest:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch.output import layout
-from batch.output.documents import read_document
-from batch.output.manifest import encode
 from batch.output.plan import DroppedNote, Plan
+from batch.output.read import read_document
+from batch.records.documents import encode
 from batch.store.base import Entry, Exists, Store
 
 

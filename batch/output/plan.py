@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from batch.errors import TryAgain
-from batch.output.manifest import CheckResult, Column, Document, Histogram, ModelInfo, PartFile
+from batch.output.manifest import CheckResult, Column, ModelInfo, PartFile
+from batch.records.documents import Document
+from batch.records.histogram import Histogram
 
 PLAN_FORMAT = "batch-predict-plan/1"
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch.errors import BatchError, DoesNotFit, Held, StoreDown, TryAgain
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.logs import log
 from batch.output import layout
-from batch.output.documents import read_whole
 from batch.output.ledger import MAX_SEGMENTS, LedgerEntry, encode_segment
-from batch.output.manifest import FORMAT, Counts, LedgerFile, Manifest, encode
+from batch.output.manifest import FORMAT, Counts, LedgerFile, Manifest
 from batch.output.read import read_live, read_manifest, read_pointer
 from batch.output.retention import oldest_kept
 from batch.output.version import Draft, Live
-from batch.store.base import Changed, Exists, Missing, Store
+from batch.records.documents import encode
+from batch.store.base import Changed, Exists, Missing, Store, read_whole
 
 TRIES = 5
 _REAL_STORE = "use a local disk, S3, or a server whose conditional writes work"

@@ -9,11 +9,11 @@ from functools import partial
 
 from batch.errors import BatchError, Damaged, DoesNotFit, NoInput
 from batch.output import layout
-from batch.output.documents import read_whole
 from batch.output.ledger import Ledger
 from batch.output.manifest import LedgerFile, Manifest, decode_manifest
 from batch.output.version import Live
-from batch.store.base import Missing, Store
+from batch.records.documents import AnyDocument, decode
+from batch.store.base import Missing, Store, read_whole
 
 _READERS, _READ_AHEAD = 8, 64
 
@@ -147,3 +147,8 @@ def read_segment(store: Store, segment: LedgerFile) -> bytes:
             "restore the file from a backup; nothing was changed",
         )
     return data
+
+
+def read_document(store: Store, path: str, kind: type[AnyDocument]) -> AnyDocument:
+    """A JSON document. Raises `Missing`, and `Damaged` that names the object and the field."""
+    return decode(read_whole(store, path).data, kind, source=f"{store.url}/{path}")

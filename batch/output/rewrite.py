@@ -12,13 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from batch.errors import Damaged
-from batch.model.sidecar import hash_file
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest, PartFile
 from batch.output.part_writer import PartWriter
 from batch.records.columns import AS_OF, INPUT
 from batch.store.base import Store
+from batch.store.digest import hash_file
 
 
 @dataclass(frozen=True)

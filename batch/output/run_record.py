@@ -1,12 +1,18 @@
-"""What a run leaves behind for people: its record, and the heartbeat of the last one."""
+"""Run records: what each run leaves for people, and the heartbeat of the last one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
 
-from batch.output.manifest import Counts, Document, Unreadable
+from batch.errors import Damaged
+from batch.output import layout
+from batch.output.manifest import Counts, Unreadable
+from batch.output.read import read_document
+from batch.records.documents import Document
+from batch.store.base import Missing, Store
 
 
 class RunRecord(Document, frozen=True):
@@ -40,3 +46,15 @@ class Heartbeat(Document, frozen=True):
     exit_code: int
     version: int | None
     run_id: str | None = None
+
+
+def read_records(store: Store, *, last: int) -> Iterator[RunRecord]:
+    """The records of the last runs."""
+    entries = store.list(layout.RUNS).entries
+    # A name tells when a run began, a time when it ended: but for a copy, where all are new.
+    newest = {entry.path for entry in sorted(entries, key=lambda entry: entry.modified)[-last:]}
+    for path in sorted(newest | {entry.path for entry in entries[-last:]}):
+        try:
+            yield read_document(store, path, RunRecord)
+        except (Missing, Damaged):
+            continue  # Pruned since it was listed; and no record decides anything.

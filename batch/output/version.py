@@ -11,7 +11,6 @@ from batch.output.manifest import (
     CheckResult,
     Column,
     Counts,
-    Histogram,
     Kind,
     Manifest,
     ModelInfo,
@@ -19,6 +18,7 @@ from batch.output.manifest import (
     Paused,
     Unreadable,
 )
+from batch.records.histogram import Histogram
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from batch.job.settings import ColumnType
-from batch.output.manifest import Document
+from batch.records.documents import Document
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,3 +96,6 @@ def type_of_arrow(found: pa.DataType) -> ColumnType | None:
         ("timestamp", types.is_timestamp(found)),
     ]
     return next((kind for kind, holds in kinds if holds), None)
+
+
+ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from batch.output.manifest import Histogram
+from batch.records.documents import Document
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,3 +144,14 @@ def _finite(values: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 def _unit_edges() -> tuple[float, ...]:
     return tuple(step / BINS for step in range(BINS + 1))
+
+
+class Histogram(Document, frozen=True):
+    """Counts of predictions in bins; `edges` has one number more than `counts`.
+
+    Values below the first edge are in the first bin, values above the last one in the last.
+    """
+
+    column: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]

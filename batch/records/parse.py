@@ -10,9 +10,8 @@ from datetime import datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.job.settings import ColumnType
 from batch.records.arrays import has_nan, may_contain
-from batch.records.columns import InputColumn, arrow_type
+from batch.records.columns import ColumnType, InputColumn, arrow_type
 
 _TRUE, _FALSE = ("true", "t", "yes", "1"), ("false", "f", "no", "0")
 UTC = pa.timestamp("us", "UTC")

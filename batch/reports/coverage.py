@@ -10,10 +10,10 @@ from itertools import groupby, pairwise
 from typing import Literal, get_args
 
 from batch.inputs.survey import Survey
-from batch.job.settings import Job
-from batch.output.manifest import Document
+from batch.job.job import Job
 from batch.output.pending import list_plans, read_plan
 from batch.output.version import Live
+from batch.records.documents import Document
 from batch.store.base import Missing, Store
 
 #: What can be said of a date; of several the first. missing: no input, or one that is not taken in.

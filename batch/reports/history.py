@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 
-from batch.errors import BatchError, Damaged
-from batch.output import layout
-from batch.output.documents import read_document
-from batch.output.manifest import Counts, Document, Manifest
+from batch.errors import BatchError
+from batch.output.manifest import Counts, Manifest
 from batch.output.read import all_kept, newest_manifest
-from batch.output.run_record import RunRecord
-from batch.store.base import Missing, Store
+from batch.output.run_record import RunRecord, read_records
+from batch.records.documents import Document
+from batch.store.base import Store
 from batch.wording import listed
 
 _NAMED = 3
@@ -74,18 +72,6 @@ def read_history(store: Store, *, last: int) -> History:
         oldest_kept=live.oldest_kept if live else None,
         trouble=trouble,
     )
-
-
-def read_records(store: Store, *, last: int) -> Iterator[RunRecord]:
-    """The records of the last runs."""
-    entries = store.list(layout.RUNS).entries
-    # A name tells when a run began, a time when it ended: but for a copy, where all are new.
-    newest = {entry.path for entry in sorted(entries, key=lambda entry: entry.modified)[-last:]}
-    for path in sorted(newest | {entry.path for entry in entries[-last:]}):
-        try:
-            yield read_document(store, path, RunRecord)
-        except (Missing, Damaged):
-            continue  # Pruned since it was listed; and no record decides anything.
 
 
 def _manifests(store: Store, live: Manifest | None, last: int) -> dict[int, Manifest]:

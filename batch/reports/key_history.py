@@ -10,9 +10,10 @@ import msgspec
 
 from batch.errors import BatchError, Damaged
 from batch.output.layout import manifest_path
-from batch.output.manifest import Document, Manifest, PartFile
+from batch.output.manifest import Manifest, PartFile
 from batch.output.read import all_kept, with_ledger
 from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
+from batch.records.documents import Document
 from batch.reports.causes import Why, cause_of_coming, cause_of_leaving
 from batch.reports.rows import KeyFinder, place_of
 from batch.store.base import Store

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from batch.errors import BatchError, Damaged, NoInput
-from batch.inputs.listing import survey_inputs
-from batch.inputs.survey import Survey
-from batch.job.job_file import load_job
-from batch.job.settings import Job
+from batch.errors import BatchError
+from batch.inputs.survey import Survey, survey_inputs
+from batch.job.job import Job
 from batch.output import layout
-from batch.output.documents import read_document
-from batch.output.manifest import Counts, Document, Manifest, PartFile, Unreadable
+from batch.output.manifest import Counts, Unreadable
 from batch.output.pending import list_plans
-from batch.output.read import newest_manifest, read_live
-from batch.output.run_record import Heartbeat, RunRecord
+from batch.output.read import newest_manifest, read_document, read_live
+from batch.output.run_record import Heartbeat, RunRecord, read_records
 from batch.output.version import Live
+from batch.records.documents import Document
 from batch.reports.coverage import DateRange, Trouble, cover, held_inputs, outdated_inputs
-from batch.reports.history import read_records
-from batch.store import open_output, open_store
-from batch.store.base import Missing, Store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from batch.reports.target import Target
+from batch.store.base import Store
 
 #: A run is among so many.
 _LAST_RECORDS = 10
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a reading command looks at: an output, and its job if one was named."""
-
-    store: Store
-    job: Job | None
-
-    @property
-    def name(self) -> str:
-        return self.job.name if self.job else self.store.url
 
 
 class Status(Document, frozen=True):
@@ -70,16 +49,6 @@ class Status(Document, frozen=True):
     last_run: Heartbeat | None
     is_readable: bool
     trouble: str
-
-
-def find_target(name: str) -> Target:
-    """The output that NAME means: an OUTPUT folder or URL, or that of a job."""
-    folder = Path(name)
-    is_output = (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir()
-    if is_output or "://" in name:
-        return Target(open_store(name), None)
-    job = load_job(name)
-    return Target(open_output(job), job)
 
 
 def read_status(target: Target, *, now: datetime) -> Status:
@@ -140,42 +109,6 @@ def _last_run(store: Store) -> RunRecord | None:
     except BatchError:
         return None
     return max(runs, key=lambda record: record.ended_at, default=None)
-
-
-def require_published(target: Target) -> Manifest:
-    """The live version. Raises `NoInput` before the first one."""
-    manifest = newest_manifest(target.store)
-    if manifest is None:
-        raise NoInput(
-            f"{target.store.url}: nothing is published yet",
-            f"batch-predict run {target.job.folder if target.job else 'JOB'}",
-        )
-    return manifest
-
-
-def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
-    """A few rows of the newest parts."""
-    rows: list[dict[str, object]] = []
-    for file in reversed(files):
-        for batch in _batches(store, file):
-            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
-            if len(rows) >= count:
-                return rows
-    return rows
-
-
-def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
-            yield from part.iter_batches()
-    except (pa.ArrowException, Missing) as error:
-        raise Damaged(
-            f"{store.url}/{file.path}: cannot be read: {error}",
-            "restore the file; nothing else is lost",
-        ) from None
 
 
 def pending_runs(store: Store) -> Iterator[str]:

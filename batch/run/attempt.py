@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from batch.errors import BatchError
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.logs import log, utc_now
 from batch.output import layout
 from batch.output.manifest import Kind
+from batch.output.open import open_output
 from batch.output.plan import PlanAgain
 from batch.output.publish import TRIES, move_pointer, require_not_paused, require_same_output
 from batch.output.read import read_live
 from batch.output.version import Live
-from batch.run.lock import (
-    Lock,
-    Locked,
+from batch.run.host_state import (
     OlderOutput,
+    is_due,
     keep_suspects,
     last_seen,
-    output_lock,
     read_suspects,
     remember,
     require_not_older,
 )
+from batch.run.lock import Lock, Locked, output_lock
 from batch.run.outcome import Outcome, Progress, Trace, leave_record
 from batch.run.signals import Stopped, stoppable
-from batch.store import open_output
 from batch.store.base import Store
 
 if TYPE_CHECKING:
@@ -169,4 +169,44 @@ def _stopped(error: BatchError, trace: Trace) -> Outcome:
         error.message,
         error.hint,
         run_id=trace.run_id,
+    )
+
+
+_A_DAY = timedelta(days=1)
+
+
+def tidy(job: Job, store: Store, outcome: Outcome, *, clock: Callable[[], datetime]) -> Outcome:
+    """Apply `output.window`, and prune after a publication, at most once a day.
+
+    Neither is what the run was for: a failure is left to the next one.
+    """
+    try:
+        if outcome.name in {"published", "nothing to do"}:
+            outcome = _apply_window(job, store, outcome, clock)
+        if outcome.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
+            from batch.upkeep.prune import prune
+
+            prune(store, retain=job.settings.output.retain, delete=True)
+    except (BatchError, Stopped) as error:
+        log.warning("left to the next run: %s", error)
+    return outcome
+
+
+def _apply_window(
+    job: Job, store: Store, outcome: Outcome, clock: Callable[[], datetime]
+) -> Outcome:
+    if job.settings.output.window is None:
+        return outcome
+    from batch.upkeep.window import drop_old
+
+    manifest = drop_old(store, job, clock=clock)
+    if manifest is None:
+        return outcome
+    remember(store.url, manifest)
+    return dataclasses.replace(
+        outcome,
+        name="published",
+        version=manifest.version,
+        message=f"{outcome.message}; version {manifest.version} is without what is older than "
+        "output.window",
     )

@@ -13,22 +13,22 @@ from statistics import median
 import msgspec
 
 from batch.errors import BadUsage, DoesNotFit
-from batch.inputs.listing import survey_inputs
 from batch.inputs.prefetch import Ahead
-from batch.job.settings import Job
+from batch.inputs.survey import survey_inputs
+from batch.job.job import Job
 from batch.output.ledger import Ledger
 from batch.output.manifest import Manifest
 from batch.output.plan import PlannedInput
 from batch.output.publish import require_not_paused, require_same_output
 from batch.output.read import read_live
-from batch.output.run_record import RunRecord
+from batch.output.run_record import RunRecord, read_records
 from batch.output.version import Live
-from batch.reports.history import read_records
 from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live
+from batch.run.chosen_model import ChosenModel, chosen_model
 from batch.run.execute import Task
-from batch.run.lock import read_suspects
+from batch.run.host_state import read_suspects
 from batch.run.outcome import Outcome
-from batch.run.selection import Choice, ChosenModel, Request, choose, chosen_model, require_dates
+from batch.run.selection import Choice, Request, choose, require_dates
 from batch.store import open_store
 from batch.store.base import Store
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from batch.job.limits import Action, ChecksSection, Limit
-from batch.output.manifest import CheckResult, Histogram
-from batch.records.histogram import explained_by_chance, stability_index
+from batch.output.manifest import CheckResult
+from batch.records.histogram import Histogram, explained_by_chance, stability_index
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,22 @@ from datetime import datetime
 import msgspec
 
 from batch.errors import Held, TryAgain
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.logs import log
 from batch.model.published import model_info
 from batch.output import layout
 from batch.output.ledger import Ledger
-from batch.output.manifest import CheckResult, Manifest, Unreadable, encode
+from batch.output.manifest import CheckResult, Manifest, Unreadable
 from batch.output.plan import HeldNote, InputResult, PlanAgain, PlannedInput, Receipt
 from batch.output.publish import publish, require_not_paused
 from batch.output.read import read_live
 from batch.output.version import Draft, Live
+from batch.records.documents import encode
 from batch.run.checks import as_text, judge
 from batch.run.draft import Finished, count, draft, unreadable
 from batch.run.evidence import gather
 from batch.run.execute import Task
-from batch.run.lock import remember
+from batch.run.host_state import remember
 from batch.run.outcome import Outcome, Trace
 from batch.run.resume import clear, require_plan
 from batch.store.base import Exists, Store

@@ -12,7 +12,6 @@ from batch.output.ledger import LedgerEntry, seen_mark
 from batch.output.manifest import (
     CheckResult,
     Counts,
-    Histogram,
     Kind,
     Manifest,
     ModelInfo,
@@ -22,7 +21,7 @@ from batch.output.manifest import (
 from batch.output.plan import InputResult, PlannedInput, Receipt
 from batch.output.rewrite import Rewritten, without_inputs
 from batch.output.version import Draft, Live, union_columns
-from batch.records.histogram import merged
+from batch.records.histogram import Histogram, merged
 from batch.store.base import Store
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.model.sidecar import Sidecar
-from batch.output.documents import read_document
-from batch.output.manifest import Histogram, Manifest, ModelInfo, PartFile
-from batch.output.read import read_manifest
+from batch.output.manifest import Manifest, ModelInfo, PartFile
+from batch.output.read import read_document, read_manifest
 from batch.output.version import Live
-from batch.records.histogram import has_same_bins, merged
+from batch.records.histogram import Histogram, has_same_bins, merged
 from batch.run.checks import Duplicates, Evidence
 from batch.run.draft import Finished, count
 from batch.store.base import Missing, Store

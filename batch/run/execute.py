@@ -10,13 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 from batch.inputs.prefetch import Ahead
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.model.recipe import Recipe, is_thread_safe
 from batch.model.sidecar import Sidecar
 from batch.output import layout
 from batch.output.ledger import Ledger
-from batch.output.manifest import encode
 from batch.output.plan import PLAN_FORMAT, Plan, PlanAgain, PlannedInput, Receipt
+from batch.records.documents import encode
 from batch.run.outcome import Progress, Trace
 from batch.run.predict.assignment import Assignment, tools_of
 from batch.run.predict.dispatch import inputs_of, predict_slices, without

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-
-_UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 #: mallopt(3): how many heaps.
 _M_ARENA_MAX = -8
 #: What a reader of Parquet holds beside its chunk: dictionaries and pages of every column.
@@ -18,25 +13,6 @@ _READER_BYTES = 88 << 20
 _COPIES = 6
 #: Every chunk costs some ten milliseconds, however few records it has.
 _LEAST_BYTES = 1 << 20
-
-
-def parse_bytes(value: object) -> int:
-    """Turn "500MB" or "1GiB" into bytes."""
-    found = (
-        re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MB|GB|MiB|GiB)", value)
-        if isinstance(value, str)
-        else None
-    )
-    if found is None:
-        raise ValueError('expected an amount of memory such as "500MB", "1GiB" or "1.5GB"')
-    return int(float(found[1]) * _UNITS[found[2]])
-
-
-MemorySize = Annotated[
-    int,
-    BeforeValidator(parse_bytes, json_schema_input_type=str),
-    Field(json_schema_extra={"type": "string", "pattern": r"^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$"}),
-]
 
 
 def use_one_heap(input_format: str) -> None:

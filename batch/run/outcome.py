@@ -13,8 +13,9 @@ from itertools import count
 from batch.errors import BatchError
 from batch.logs import log
 from batch.output import layout
-from batch.output.manifest import Counts, Kind, Unreadable, encode
+from batch.output.manifest import Counts, Kind, Unreadable
 from batch.output.run_record import Heartbeat, RunRecord
+from batch.records.documents import encode
 from batch.store.base import Exists, Missing, Store
 
 #: Called with slices done, slices in all, and records predicted so far.

@@ -6,18 +6,20 @@ import dataclasses
 from dataclasses import dataclass
 
 from batch.errors import BatchError, StoreDown
-from batch.inputs.listing import survey_inputs
-from batch.inputs.survey import Survey, pack
-from batch.job.settings import Job
+from batch.inputs.pack import pack
+from batch.inputs.survey import Survey, survey_inputs
+from batch.job.job import Job
 from batch.model.model_file import model_file
 from batch.model.recipe import Recipe
+from batch.output.open import open_output
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
 from batch.output.version import Live
-from batch.run.lock import last_seen, require_not_older
-from batch.run.recipes import Incoming, recipe_of, replacement
+from batch.run.host_state import last_seen, require_not_older
+from batch.run.recipes import Incoming, recipe_of
+from batch.run.replacement import replacement
 from batch.run.resume import adopt, read_pending
-from batch.store import open_output, open_store
+from batch.store import open_store
 from batch.store.base import Store
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import NoInput
-from batch.inputs.listing import survey_inputs
-from batch.inputs.survey import Survey
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.model.recipe import Recipe, compose
 from batch.model.sidecar import Sidecar, read_model_file
-from batch.output.ledger import Ledger
 from batch.output.plan import PlannedInput
 from batch.output.version import Live
 from batch.records.chunk import Unreadable
 from batch.records.columns import InputColumn
-from batch.store import open_store
 from batch.store.base import Changed, Missing, Source, Store
-from batch.store.digest import digest_file
 
 
 @dataclass(frozen=True)
@@ -43,22 +36,6 @@ def recipe_of(
     pin = None if other else job.settings.model.sha256
     sha256, sidecar = read_model_file(model, pin=pin, source=other or job.model_url)
     return compose(job, sha256, sidecar, _pinned_columns(job, store, live, incoming)), sidecar
-
-
-def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
-    """What a run in `replace` mode predicts: nothing, or all of the present input."""
-    if not found.present:
-        raise NoInput(
-            f"{job.pattern.path}: nothing matches any more",
-            f"version {live.version} stays; put the present input there",
-        )
-    same_recipe = set(live.ledger.recipes().values()) == {recipe.digest()}
-    if found.waiting or (same_recipe and not found.gone and not found.todo):
-        return dataclasses.replace(found, todo=())
-    if same_recipe and _only_touched(job, found, live.ledger):
-        return found
-    whole = survey_inputs(job, live.ledger, again=True, listing=found.listing)
-    return dataclasses.replace(whole, todo=()) if whole.waiting else whole
 
 
 def _pinned_columns(
@@ -89,19 +66,3 @@ def _pinned_columns(
         except (Unreadable, Missing, Changed):
             continue  # It becomes an unreadable input; the next one tells the types.
     return pinned
-
-
-def _only_touched(job: Job, found: Survey, ledger: Ledger) -> bool:
-    """Whether every changed input has the content that was taken in before."""
-    store = open_store(job.pattern.base)
-    for planned in found.todo:
-        entry = ledger.get(planned.path)
-        if entry is None or entry.size != planned.size:
-            return False
-        try:
-            with store.fetch(planned.path, token=planned.token) as local:
-                if digest_file(local) != entry.digest:
-                    return False
-        except (Missing, Changed):
-            return False
-    return not found.gone

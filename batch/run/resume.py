@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch.errors import BadData, BatchError, Damaged
-from batch.inputs.survey import pack
+from batch.inputs.pack import pack
 from batch.logs import log
 from batch.output import layout
-from batch.output.documents import read_document
 from batch.output.ledger import Ledger
 from batch.output.manifest import PartFile
 from batch.output.pending import Plans, give_up, list_plans, read_plan
 from batch.output.plan import Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.output.read import read_document
 from batch.store.base import Missing, Store
 
 _A_DAY = timedelta(days=1)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.inputs.listing import survey_inputs
-from batch.inputs.survey import Survey, in_reading_order
-from batch.job.settings import Job
+from batch.inputs.pack import in_reading_order
+from batch.inputs.survey import Survey, survey_inputs
+from batch.job.job import Job
 from batch.output.version import Live
-from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live
-from batch.run.lock import read_suspects
+from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live, tidy
+from batch.run.host_state import read_suspects
 from batch.run.outcome import Outcome
-from batch.run.tidy import tidy
 from batch.store import open_store
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ def _run(begun: Attempt) -> Outcome:
 
 def _predict(begun: Attempt, live: Live, found: Survey, model: Path, ahead: Ahead) -> Outcome:
     from batch.run.execute import Task
-    from batch.run.recipes import Incoming, recipe_of, replacement
+    from batch.run.recipes import Incoming, recipe_of
+    from batch.run.replacement import replacement
 
     job, store = begun.job, begun.store
     incoming = Incoming(found.todo, ahead.source)

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import Literal
 
-from batch.errors import BadUsage, DoesNotFit, NoInput
+from batch.errors import BadUsage, NoInput
 from batch.inputs.survey import Survey, Waiting
-from batch.job.settings import Job
-from batch.model.model_file import model_file
-from batch.model.recipe import Recipe
-from batch.model.sidecar import Sidecar
-from batch.output.documents import read_document
+from batch.job.job import Job
 from batch.output.ledger import Ledger, LedgerEntry
-from batch.output.manifest import Document
 from batch.output.plan import PlannedInput
-from batch.output.read import read_kept
-from batch.output.version import Live
-from batch.run.recipes import Incoming, recipe_of
-from batch.store import open_store
-from batch.store.base import Store
+from batch.records.documents import Document
 
 Only = Literal["missing", "rejected", "outdated"]
-
-_VERSION = re.compile(r"v(\d+)")
 
 
 class Request(Document, frozen=True):
@@ -76,20 +61,6 @@ class Choice:
     too_old: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ChosenModel:
-    """A model file, how it predicts, and the folder of its hooks.
-
-    With `keeps_model` it is another one than the job's: applications are not told of it.
-    """
-
-    path: Path
-    recipe: Recipe
-    sidecar: Sidecar | None
-    code_folder: Path
-    keeps_model: bool
-
-
 def choose(job: Job, found: Survey, ledger: Ledger, request: Request, *, recipe: str) -> Choice:
     """The inputs that a request means, of a survey in which all are to do again.
 
@@ -113,45 +84,6 @@ def choose(job: Job, found: Survey, ledger: Ledger, request: Request, *, recipe:
         if entry and _is_meant(request, entry.path, entry.as_of)
     ]
     return Choice(len(in_range), tuple(todo), waiting, tuple(gone), tuple(sorted(too_old)))
-
-
-@contextmanager
-def chosen_model(
-    job: Job, store: Store, live: Live, request: Request, todo: Sequence[PlannedInput]
-) -> Iterator[ChosenModel]:
-    """The model that a request names, by default the job's own.
-
-    Raises `NoInput` for a version that is not kept, `DoesNotFit` for a model that does not fit.
-    """
-    version = _VERSION.fullmatch(request.model or "")
-    if version:
-        with _model_of_version(store, live, int(version[1])) as chosen:
-            yield chosen
-        return
-    other = _located(request.model) if request.model else None
-    with model_file(other or job.model_url) as path:
-        incoming = Incoming(todo, open_store(job.pattern.base))
-        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
-        yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
-
-
-@contextmanager
-def _model_of_version(store: Store, live: Live, version: int) -> Iterator[ChosenModel]:
-    """With the very recipe of that version, hooks and settings included."""
-    from batch.model.published import published_code, read_recipe
-
-    manifest = read_kept(store, live.manifest, version)
-    info = manifest.model
-    if manifest.made_by != info.sha256:
-        raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
-            f"applications were told of {info.sha256[:12]} still",
-            "name the file of that model, or a version that a run with it made",
-        )
-    recipe = read_recipe(store, info)
-    sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None
-    with store.fetch(info.path) as path, published_code(store, recipe) as folder:
-        yield ChosenModel(path, recipe, sidecar, folder, keeps_model=True)
 
 
 def require_dates(request: Request) -> None:
@@ -207,7 +139,3 @@ def _nothing_in_range(job: Job, found: Survey, request: Request) -> NoInput:
         f"no input{names} in range ({bounds(request)}); {there}",
         f"change the range; batch-predict status {job.name} tells which dates there are",
     )
-
-
-def _located(model: str) -> str:
-    return model if "://" in model else str(Path(model).absolute())

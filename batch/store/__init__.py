@@ -1,22 +1,12 @@
-"""Where bytes live: one port, and one adapter for each kind of place."""
+"""Where bytes live: one port, and one adapter for each kind of place.
+
+Only here is boto3 used, and nothing here knows what the bytes mean.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from batch.errors import DoesNotFit
 from batch.store.base import AS_IS, Placement, Store
-
-if TYPE_CHECKING:  # Applications that only read do without pydantic.
-    from batch.job.settings import Job
-
-__all__ = ["open_output", "open_store"]
-
-
-def open_output(job: Job) -> Store:
-    """The store that a job publishes into."""
-    output = job.settings.output
-    return open_store(job.output_url, Placement(output.kms_key, output.storage_class))
 
 
 def open_store(url: str, placement: Placement = AS_IS) -> Store:

@@ -155,3 +155,10 @@ class Store(Source, Protocol):
 
     def sweep(self) -> None:
         """Remove what processes of this host that are no more left unfinished; nothing named."""
+
+
+def read_whole(store: Store, path: str) -> Blob:
+    """An object whatever its token. Raises `Missing`."""
+    blob = store.read(path)
+    assert blob is not None, "only a given token may be answered with None"
+    return blob

@@ -18,8 +18,7 @@ from typing import TypeVar
 
 from batch.errors import BadData, NotPermitted, StoreDown
 from batch.logs import log
-from batch.output.documents import read_whole
-from batch.store.base import Missing, Store
+from batch.store.base import Missing, Store, read_whole
 from batch.store.cachefolder import (
     FILES,
     UNFINISHED,

@@ -26,7 +26,6 @@ import msgspec
 
 from batch.errors import BatchError
 from batch.logs import log
-from batch.output.manifest import Document
 from batch.store.spool import spooling_in, sweep_spool
 from batch.store.writers import writer_is_dead
 
@@ -44,11 +43,11 @@ _POLL_SECONDS = 0.05
 _threads = [threading.Lock() for _ in range(256)]
 
 
-class _Sha256(Document, frozen=True):
+class _Sha256(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
-class _Needs(Document, frozen=True):
+class _Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What a version needs, of all that its manifest says."""
 
     files: tuple[_Sha256, ...]

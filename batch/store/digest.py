@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 _BLOCK_BYTES = 1 << 20
@@ -16,3 +17,9 @@ def digest_file(path: Path) -> str:
         while count := file.readinto(block):
             digest.update(block[:count])
     return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file, as bare hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,9 +12,10 @@ import msgspec
 import pyarrow as pa
 
 from batch.errors import StoreDown, reading
-from batch.model.sidecar import hash_file
-from batch.output.manifest import Document, Manifest
+from batch.output.manifest import Manifest
+from batch.records.documents import Document
 from batch.store.base import Missing, Store
+from batch.store.digest import hash_file
 
 _FOLDERS = ("data", "rejects", "ledger", "models")
 

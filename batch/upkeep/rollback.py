@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batch.errors import Damaged, Held, NoInput
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.output import layout
 from batch.output.manifest import Manifest, Paused
 from batch.output.publish import move_pointer, operator, publish, require_same_output

@@ -9,8 +9,9 @@ import msgspec
 
 from batch.errors import BatchError, Damaged, DoesNotFit
 from batch.output import layout
-from batch.output.manifest import Counts, Document, Manifest
+from batch.output.manifest import Counts, Manifest
 from batch.output.read import newest_manifest, read_manifest, read_pointer
+from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.upkeep.audit import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects, with_versions

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest

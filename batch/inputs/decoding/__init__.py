@@ -13,10 +13,10 @@ from batch.inputs.decoding.csv import decode_csv
 from batch.inputs.decoding.jsonl import decode_jsonl
 from batch.inputs.decoding.parquet import decode_parquet
 from batch.job.settings import Format
-from batch.model.recipe import TextOptions
 from batch.records.cast import WrongType
 from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, Unreadable, Untyped
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 __all__ = ["open_decoder"]
 

@@ -19,9 +19,9 @@ from batch.inputs.decoding.streams import (
     recoded,
     require_columns,
 )
-from batch.model.recipe import TextOptions
 from batch.records.chunk import Unreadable, Untyped
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 
 def decode_csv(

@@ -13,10 +13,10 @@ import pyarrow.csv
 
 from batch.inputs.decoding import texts
 from batch.inputs.decoding.streams import as_text, plain
-from batch.model.recipe import TextOptions
 from batch.records.arrays import contains, to_arrow
 from batch.records.chunk import Chunk, Reject, Unreadable, assemble
 from batch.records.columns import InputColumn
+from batch.records.text import TextOptions
 
 #: Arrow takes half the time where what it reads together fits into the cache.
 CACHED_BYTES = 1 << 20

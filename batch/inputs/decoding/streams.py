@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from batch.job.settings import compression_of
 from batch.records.chunk import Unreadable
 from batch.records.columns import InputColumn
+from batch.records.text import compression_of
 
 #: Bytes read at a time.
 BLOCK_BYTES = 4 << 20

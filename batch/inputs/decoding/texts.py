@@ -10,13 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.inputs.decoding.streams import UNDECODABLE, plain
-from batch.job.settings import KEY_NULLS
-from batch.model.recipe import TextOptions
 from batch.records.arrays import may_contain
 from batch.records.cast import cast_text
 from batch.records.chunk import SHOWN_CHARACTERS, TypedColumn
 from batch.records.columns import InputColumn
 from batch.records.parse import parse_numbers
+from batch.records.text import KEY_NULLS, TextOptions
 
 
 def typed(

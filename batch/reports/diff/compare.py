@@ -11,12 +11,12 @@ import msgspec
 
 from batch.errors import DoesNotFit
 from batch.output import layout
-from batch.output.documents import read_document
-from batch.output.manifest import Document, Manifest
-from batch.output.read import newest_manifest, read_kept, with_ledger
+from batch.output.manifest import Manifest
+from batch.output.read import newest_manifest, read_document, read_kept, with_ledger
 from batch.output.version import Live
 from batch.records.arrays import to_arrow
 from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
+from batch.records.documents import Document
 from batch.reports.causes import WHYS, Why
 from batch.reports.diff.differences import find_differences
 from batch.reports.diff.moves import Moves, find_moves

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from batch.errors import DoesNotFit
 from batch.inputs.prefetch import Brought
-from batch.job.settings import Job
+from batch.job.job import Job
 from batch.model.recipe import Recipe
 from batch.model.sidecar import Sidecar
 from batch.output import layout
+from batch.output.open import open_output
 from batch.output.plan import Receipt, Slice
 from batch.records.chunk import CHUNK_BYTES
 from batch.records.columns import InputColumn
@@ -22,7 +23,7 @@ from batch.run.memory import bytes_for_chunk
 from batch.run.predict.threads import Lanes
 from batch.run.predict.workers import Parallelism
 from batch.run.resume import read_receipt
-from batch.store import open_output, open_store
+from batch.store import open_store
 from batch.store.base import Exists, Store
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from batch.model.recipe import Recipe
-from batch.output.manifest import Histogram
 from batch.records.columns import INPUT, OUR_COLUMNS
-from batch.records.histogram import empty_histogram, fill
+from batch.records.histogram import Histogram, empty_histogram, fill
 
 
 class PredictedRows:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from batch.inputs.prefetch import Ahead
 from batch.logs import log
-from batch.output.manifest import encode
 from batch.output.pending import list_plans
 from batch.output.plan import InputResult, PlanAgain, PlannedInput, Receipt, Slice
-from batch.run.lock import keep_suspects, read_suspects
+from batch.records.documents import encode
+from batch.run.host_state import keep_suspects, read_suspects
 from batch.run.predict.assignment import Assignment
 from batch.run.predict.workers import WorkerDied, run_apart, run_slices
 from batch.run.resume import read_receipt

@@ -16,15 +16,16 @@ import pyarrow.compute as pc
 from batch.job.settings import InputSection
 from batch.model.recipe import Recipe
 from batch.output import layout
-from batch.output.manifest import Column, Histogram, PartFile, encode
+from batch.output.manifest import Column, PartFile
 from batch.output.part_writer import PartWriter, columns_of
 from batch.output.plan import InputResult, Receipt, Slice
 from batch.records.chunk import CHUNK_BYTES, Decoder, Unreadable, Untyped
 from batch.records.columns import INPUT
+from batch.records.documents import encode
+from batch.records.histogram import Histogram
 from batch.run.predict.batches import Batch, Batching
 from batch.run.predict.counts import PredictedRows
-from batch.run.predict.opening import opened
-from batch.run.predict.tally import LEFT_OUT, Piece, Tally, left_out, note_failure
+from batch.run.predict.tally import LEFT_OUT, Piece, Tally, left_out, note_failure, opened
 from batch.run.predict.threads import Lanes
 from batch.store.base import Source, Store
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import BatchError
@@ -11,6 +13,8 @@ from batch.job.settings import InputSection
 from batch.output.plan import InputResult, PlannedInput
 from batch.records.chunk import Chunk, Reject, Unreadable
 from batch.run.predict.part_rows import reject_table
+from batch.store.base import Changed, Missing, Source
+from batch.store.digest import digest_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,3 +108,34 @@ def note_failure(pieces: Iterable[Piece], position: int, reason: str) -> None:
             piece.tally.reject(Reject(row, "", reason, raw))
             return
         position -= rows
+
+
+@contextmanager
+def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
+    """A local path to read the input from, inside the `with`; the tally gets its digest.
+
+    Raises `Resent` before it is read, and `Moved` when another content, or none, is there before
+    or after: that is the reason then, also where it was found to be unreadable.
+    """
+    planned = tally.planned
+    failure: Unreadable | None = None
+    try:
+        with inputs.fetch(planned.path, token=planned.token, size=planned.size) as local:
+            tally.digest = _digest(local)
+            if tally.digest == planned.seen_digest:
+                raise Resent(tally.digest)
+            try:
+                yield local
+            except Unreadable as error:
+                failure = error
+    except (Missing, Changed) as error:
+        raise Moved(error.message) from None
+    if failure:
+        raise failure
+
+
+def _digest(local: Path) -> str:
+    try:
+        return digest_file(local)
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from None

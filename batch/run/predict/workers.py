@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import TryAgain
-from batch.job.machine import RunSection
+from batch.job.limits import RunSection
 from batch.output.plan import Receipt, Slice
 from batch.run.predict.threads import Lanes
 
