@@ -14,11 +14,11 @@ from joblib.externals.loky import reusable_executor
 
 from batch.logs import log
 from batch.store import s3client
-from tests import flights as flight_jobs
-from tests import servers
-from tests.damaged import live_three_versions
-from tests.jobs import JobFolder, save_tiny_model
-from tests.s3jobs import S3JobFolder
+from tests.support import flights as flight_jobs
+from tests.support import servers
+from tests.support.damaged import live_three_versions
+from tests.support.jobs import JobFolder, save_tiny_model
+from tests.support.s3jobs import S3JobFolder
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def _end_idle_workers() -> None:
 
 @pytest.fixture(scope="session")
 def trained_flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo job with its model; see tests/flights.py."""
+    """The demo job with its model; see tests/support/flights.py."""
     return flight_jobs.train(tmp_path_factory.mktemp("flights") / "flight_delays")
 
 

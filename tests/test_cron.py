@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from batch.run.lock import state_files
-from tests.jobs import JobFolder
+from tests.support.jobs import JobFolder
 
 ROOT = Path(__file__).parents[1]
 

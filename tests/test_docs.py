@@ -14,7 +14,7 @@ import pytest
 from batch.cli import main
 from batch.errors import EXIT_CODES, BatchError
 from batch.job.settings import JobSettings
-from tests.jobs import JobFolder
+from tests.support.jobs import JobFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests import oracle
-from tests.flights import arrive, require_equal
-from tests.jobs import JobFolder, touch
+from tests.support import oracle
+from tests.support.flights import arrive, require_equal
+from tests.support.jobs import JobFolder, touch
 
 # Training takes seconds: one process trains once for all tests on flights.
 pytestmark = pytest.mark.xdist_group("flights")

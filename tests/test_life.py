@@ -31,9 +31,9 @@ from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.prune import prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
-from tests import oracle
-from tests.faulty import FAULTS, Crash, Fault, Injector, Turn, opening
-from tests.jobs import JobFolder, save_tiny_model, touch
+from tests.faults.faulty import FAULTS, Crash, Fault, Injector, Turn, opening
+from tests.support import oracle
+from tests.support.jobs import JobFolder, save_tiny_model, touch
 
 LONG = "BATCH_PREDICT_TORTURE" in os.environ
 NAMES = st.sampled_from(["a.csv", "b.csv", "c.csv", "sub/d.csv"])

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 
 from batch.client import Predictions
-from tests import oracle
-from tests.flights import arrive, name_of, require_equal
-from tests.jobs import JobFolder, touch
+from tests.support import oracle
+from tests.support.flights import arrive, name_of, require_equal
+from tests.support.jobs import JobFolder, touch
 
 # Training takes seconds: one process trains once for all tests on flights.
 pytestmark = pytest.mark.xdist_group("flights")

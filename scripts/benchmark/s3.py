@@ -40,8 +40,8 @@ path = "{output}"
 def measure(*, rows: int, files: int, repeats: int, bytes_per_second: float) -> None:
     """Print the medians of `repeats` interleaved rounds, and the ratio that counts."""
     from scripts.benchmark.models import save
-    from tests import servers
-    from tests.proxy import Proxy
+    from tests.support import servers
+    from tests.support.proxy import Proxy
 
     with tempfile.TemporaryDirectory(prefix="batch-predict-bench-") as scratch:
         folder = Path(scratch)

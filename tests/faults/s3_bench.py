@@ -1,0 +1,293 @@
+"""Where faults of S3 are tried: a server behind a proxy, put back to a scenario's start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+
+from batch.store import retry, s3client
+from tests.faults.bench import Folder, Round, Scenario, process
+from tests.faults.watching import Judged, Watcher
+from tests.support import servers
+from tests.support.proxy import Fault, Proxy
+from tests.support.wire import Request
+
+BUCKET = "bench"
+OUTPUT_URL = f"s3://{BUCKET}/out"
+#: All requests, not a sample of them.
+TORTURE = bool(os.environ.get("BATCH_PREDICT_TORTURE"))
+#: No scenario takes so many requests, repetitions included.
+ENDLESS = 500
+#: The requests whose answers hold the bytes of an object.
+OBJECTS = r"^GET (?!.*[?&]list-type)"
+
+_Objects = dict[str, bytes]
+
+
+class Bucket:
+    """The bucket as the server has it: what is read and written here never goes wrong."""
+
+    def __init__(self, server: str) -> None:
+        self._s3: Any = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
+        self._s3.create_bucket(Bucket=BUCKET)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object."""
+        self._s3.put_object(Bucket=BUCKET, Key=key, Body=data)
+
+    def get(self, key: str) -> bytes:
+        """Read an object."""
+        data: bytes = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        return data
+
+    def complete_upload(self) -> None:
+        """Give the object its name whose large upload is under way."""
+        (upload,) = self._s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+        which = {"Bucket": BUCKET, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        parts = self._s3.list_parts(**which)["Parts"]
+        pieces = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+        self._s3.complete_multipart_upload(**which, MultipartUpload={"Parts": pieces})
+
+    def digests(self) -> dict[str, str]:
+        """The MD5 of every object."""
+        found = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        assert len(found) < 1000, "one page"
+        return {item["Key"]: item["ETag"].strip('"') for item in found}
+
+    def restore(self, objects: _Objects) -> None:
+        """Let exactly these be there."""
+        found = self.digests()
+        gone = [{"Key": key} for key in found if key not in objects]
+        if gone:
+            self._s3.delete_objects(Bucket=BUCKET, Delete={"Objects": gone})
+        for key, data in objects.items():
+            if found.get(key) != _md5(data):
+                self.put(key, data)
+
+    def mirror(self, prefix: str, folder: Path) -> None:
+        """Copy all objects below a prefix to a folder, and remove other files there."""
+        wanted = {
+            key.removeprefix(prefix): digest
+            for key, digest in self.digests().items()
+            if key.startswith(prefix)
+        }
+        for path in folder.rglob("*"):
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and wanted.get(name) != _md5(path.read_bytes()):
+                path.unlink()
+        for name in wanted:
+            path = folder / name
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(self.get(prefix + name))
+
+
+@dataclass
+class S3Folder(Folder):
+    """A job folder whose inputs and output are on S3; here are copies, for the oracle."""
+
+    bucket: Bucket | None = None
+
+    def configure(self, **sections: dict[str, Any]) -> None:
+        """With the places on S3."""
+        places = {"input": f"s3://{BUCKET}/data/*.csv", "output": OUTPUT_URL}
+        changed = {name: sections.get(name, {}) | {"path": place} for name, place in places.items()}
+        super().configure(**(sections | changed))
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Here and there."""
+        assert self.bucket
+        self.bucket.put(f"data/{name}", data)
+        return super().write(name, data)
+
+    def pending_parts(self) -> set[str]:
+        """The parts that receipts of unpublished runs name."""
+        self.mirror()
+        return super().pending_parts()
+
+    def mirror(self) -> None:
+        """Bring what is published here."""
+        assert self.bucket
+        self.output.mkdir(exist_ok=True)
+        spool = self.output / ".tmp"
+        assert not spool.exists() or not list(spool.iterdir()), "nothing is left in the spool"
+        self.bucket.mirror("out/", self.output)
+        spool.mkdir(exist_ok=True)
+
+
+class S3Watcher(Watcher):
+    """Looks at a copy of what is on S3."""
+
+    def look(self) -> Judged | None:
+        """Judge what is there now."""
+        assert isinstance(self.job, S3Folder)
+        self.job.mirror()
+        return super().look()
+
+    def fork(self) -> S3Watcher:
+        """Another one that has seen as much."""
+        other = super().fork()
+        return S3Watcher(other.job, other.client, other.versions, other.pointer, other.damaged)
+
+
+class S3Bench:
+    """Puts scenarios to their start, behind a proxy."""
+
+    def __init__(self, root: Path, model: Path, bucket: Bucket, proxy: Proxy) -> None:
+        self._root, self._model = root, model
+        self._place = root / "place"
+        self._scenario: Scenario | None = None
+        self._started: tuple[S3Watcher, _Objects]
+        self.bucket, self.proxy = bucket, proxy
+
+    @classmethod
+    @contextmanager
+    def open(cls, model: Path) -> Iterator[S3Bench]:
+        """With a server of its own; local files are in memory where the system has room there."""
+        memory = Path("/dev/shm")
+        root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
+        try:
+            with (
+                servers.serving(servers.moto(root)) as server,
+                Proxy.start(server.endpoint.url) as proxy,
+            ):
+                settings = servers.Endpoint(proxy.url).environment() | {
+                    "BATCH_PREDICT_STATE": str(root / "state"),
+                    "BATCH_PREDICT_CACHE": str(root / "cache"),
+                    "BATCH_PREDICT_SPOOL": str(root / "place" / "out" / ".tmp"),
+                }
+                with _environment(settings), _quick_retries():
+                    yield cls(root, model, Bucket(server.endpoint.url), proxy)
+        finally:
+            shutil.rmtree(root)
+
+    def start(self, scenario: Scenario) -> Round:
+        """A fresh copy of the scenario's start; from here on the proxy counts."""
+        saved = self._root / "saved"
+        shutil.rmtree(self._place, ignore_errors=True)
+        self.proxy.reset()
+        # Only the last one is kept: inputs that are put again have another time, which is planned.
+        if self._scenario is not scenario:
+            self._scenario = scenario
+            shutil.rmtree(saved, ignore_errors=True)
+            self.bucket.restore({})
+            self._started = self._prepare(scenario)
+            shutil.copytree(self._place, saved)
+        else:
+            shutil.copytree(saved, self._place)
+        watcher, objects = self._started
+        self.bucket.restore(objects)
+        begun = Round(scenario, watcher.fork())
+        self.proxy.reset()
+        return begun
+
+    def _prepare(self, scenario: Scenario) -> tuple[S3Watcher, _Objects]:
+        job = S3Folder.make(self._place, self._model)
+        assert isinstance(job, S3Folder)
+        job.bucket = self.bucket
+        (self._place / "one").mkdir()
+        with process(self._place / "one"):
+            scenario.prepare(job)
+        watcher = S3Watcher(job)
+        watcher.look()
+        shutil.copytree(self._place / "one", self._place / "two")
+        return watcher, {key: self.bucket.get(key) for key in self.bucket.digests()}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A fault at one request, at every repetition of that request, or at all that follow.
+
+    `only` is a pattern of the requests that it can strike; `codes` are the exit codes that tell
+    the truth about it.
+    """
+
+    name: str
+    fault: Fault
+    lasts: Literal["once", "request", "store"] = "once"
+    codes: frozenset[int] = frozenset({0})
+    only: str = ""
+
+
+@dataclass
+class Strike:
+    """Decides for the proxy: trouble at the N-th request, counted from 1."""
+
+    trouble: Trouble
+    at: int
+    count: int = 0
+    first: str = ""
+    is_endless: bool = False
+
+    def __call__(self, request: Request) -> Fault | None:
+        """What becomes of a request; who never gives up is let go, to be found out."""
+        self.is_endless = self.is_endless or self.count > ENDLESS
+        if self.is_endless or not re.search(self.trouble.only, request.name):
+            return None
+        self.count += 1
+        if self.count == self.at:
+            self.first = request.name
+            return self.trouble.fault
+        lasts = self.trouble.lasts
+        again = lasts == "store" or (lasts == "request" and request.name == self.first)
+        return self.trouble.fault if self.first and again else None
+
+
+class Mixture:
+    """Decides for the proxy: any of these faults at a share of the requests."""
+
+    def __init__(self, faults: Sequence[Fault], share: float, seed: int) -> None:
+        self._faults, self._share, self._random = faults, share, random.Random(seed)
+
+    def __call__(self, request: Request) -> Fault | None:
+        """What becomes of a request."""
+        fault = self._random.choice(self._faults)
+        strikes = self._random.random() < self._share
+        # Nothing tells a listing with a flipped bit from another one: only TLS guards that.
+        if fault.kind == "flip" and not re.search(OBJECTS, request.name):
+            return None
+        return fault if strikes else None
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    s3client._client.cache_clear()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        s3client._client.cache_clear()
+
+
+@contextmanager
+def _quick_retries() -> Iterator[None]:
+    names = {"_TRIES": 3, "_FIRST_PAUSE_SECONDS": 0.001, "_LONGEST_PAUSE_SECONDS": 0.002}
+    before = {name: getattr(retry, name) for name in names}
+    for name, value in names.items():
+        setattr(retry, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(retry, name, value)
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
