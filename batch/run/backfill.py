@@ -25,11 +25,10 @@ from batch.output.read import read_live
 from batch.output.run_record import RunRecord, read_records
 from batch.output.version import Live
 from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
-from batch.run.chosen_model import requested_model
+from batch.run.chosen_model import Incoming, requested_model
 from batch.run.completion import judge_work, publish_work
 from batch.run.execute import execute, plan_work
 from batch.run.outcome import Outcome, RunResult
-from batch.run.recipes import Incoming
 from batch.run.selection import Choice, Request, choose, require_dates
 from batch.store import open_store
 from batch.store.base import Store

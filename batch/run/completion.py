@@ -17,9 +17,8 @@ from batch.output.read import read_live
 from batch.output.version import Draft, Live
 from batch.records.documents import encode
 from batch.run.attempt import Attempt
-from batch.run.checks import as_text, judge
+from batch.run.checks import as_text, gather, judge
 from batch.run.draft import count, draft
-from batch.run.evidence import gather
 from batch.run.host_state import remember
 from batch.run.outcome import Outcome, RunResult
 from batch.run.resume import Work, clear, require_plan

@@ -15,9 +15,8 @@ from batch.output.plan import Plan
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
 from batch.output.version import Live
-from batch.run.chosen_model import job_model
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.host_state import last_seen, require_not_older
-from batch.run.recipes import Incoming
 from batch.run.replacement import replacement
 from batch.run.resume import adopt, read_pending, wanted_plan
 from batch.store import open_store
