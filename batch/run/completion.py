@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from batch.errors import Held
+from batch.job.job import Job
 from batch.logs import log
 from batch.output import layout
 from batch.output.ledger import Ledger
@@ -23,6 +24,7 @@ from batch.run.host_state import remember
 from batch.run.outcome import Outcome, RunResult
 from batch.run.resume import Work, clear, require_plan
 from batch.store.base import Exists
+from batch.wording import command
 
 _UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
 
@@ -51,12 +53,12 @@ def judge_work(
     plan, job = work.plan, this.job
     with suppress(Exists):
         this.store.create(layout.held_path(plan.run_id), encode(HeldNote(checks=checks)))
-    which = f" --run {plan.run_id}" if plan.kind == "backfill" else ""
+    which = ("--run", plan.run_id) if plan.kind == "backfill" else ()
     raise Held(
         f"held: {'; '.join(map(as_text, held))}",
-        f"batch-predict publish {job.name} --force{which} to publish it all the same, batch-predict "
-        f"discard {job.name}{which} to give it up; or change the limit under [checks] and do the "
-        "same again",
+        f"publish anyway: `{command('publish', job.reference, '--force', *which)}` · drop it: "
+        f"`{command('discard', job.reference, *which)}` · or raise the limit under [checks] and "
+        "rerun",
     )
 
 
@@ -109,7 +111,7 @@ def _published(this: Attempt, live: Live, work: Work, manifest: Manifest) -> Run
     return RunResult(
         Outcome.PUBLISHED_IN_PART if bad else outcome,
         message,
-        hint=_UNREADABLE_HINT if bad else _backfill_hint(manifest.job) if outdated else "",
+        hint=_UNREADABLE_HINT if bad else _backfill_hint(this.job) if outdated else "",
         run_id=work.plan.run_id,
         version=manifest.version,
         added=added,
@@ -146,8 +148,9 @@ def _is_open(planned: PlannedInput, ledger: Ledger, recipe: str) -> bool:
     return planned.reason == "again" and entry.recipe != recipe
 
 
-def _backfill_hint(job: str) -> str:
-    return f"to predict them by the present recipe: batch-predict backfill {job} --only outdated"
+def _backfill_hint(job: Job) -> str:
+    again = command("backfill", job.reference, "--only", "outdated")
+    return f"to predict them by the present recipe: `{again}`"
 
 
 def _unpublished(live: Live, work: Work) -> RunResult:
