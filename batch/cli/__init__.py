@@ -9,15 +9,15 @@ from typing import Any
 import click
 
 from batch import __version__
-from batch.cli.authoring import iam_policy, init, schema, validate
-from batch.cli.backfilling import backfill
-from batch.cli.comparing import diff
-from batch.cli.damage import repair, verify
+from batch.cli.validate import iam_policy, init, schema, validate
+from batch.cli.backfill import backfill
+from batch.cli.diff import diff
+from batch.cli.verify import repair, verify
 from batch.cli.history import history
-from batch.cli.reading import status
-from batch.cli.running import run, try_
-from batch.cli.showing import show
-from batch.cli.upkeep import discard, prune, publish, rollback, unpause
+from batch.cli.status import status
+from batch.cli.run import run, try_
+from batch.cli.show import show
+from batch.cli.rollback import discard, prune, publish, rollback, unpause
 from batch.errors import BatchError
 from batch.logs import show_logs
 
@@ -37,7 +37,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BatchError as error:
-            from batch.cli.output import complain
+            from batch.cli.text import complain
 
             complain(error.message, error.hint)
             sys.exit(error.exit_code)

@@ -31,7 +31,7 @@ def history(job: str, last: int, as_json: bool) -> None:
       batch-predict history flight_delays
       batch-predict history flight_delays --last 100 --json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.reports.history import read_history
     from batch.reports.status import pending_runs
     from batch.reports.target import find_target
@@ -54,7 +54,7 @@ def history(job: str, last: int, as_json: bool) -> None:
 
 def _print_events(events: Sequence[Event]) -> None:
     """A line each; below it what went wrong. Attempts at one run that end alike are one line."""
-    from batch.cli.output import aligned
+    from batch.cli.text import aligned
 
     groups = [list(group) for _, group in itertools.groupby(events, key=_alike)]
     lines = aligned(

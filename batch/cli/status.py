@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count
+from batch.cli.text import as_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
       batch-predict status
       batch-predict status flight_delays --json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.logs import utc_now
     from batch.reports.status import read_status
     from batch.reports.target import find_target
@@ -65,7 +65,7 @@ def _all_jobs() -> list[str]:
 
 
 def _print_status(status: Status) -> None:
-    from batch.cli.output import print_facts
+    from batch.cli.text import print_facts
 
     click.echo(status.job)
     print_facts([(name, value) for name, value in _facts(status) if value])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count, as_text
+from batch.cli.text import as_count, as_text
 from batch.wording import listed
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
       batch-predict show flight_delays --key 2013-12-01-B6745-JFK --all
       batch-predict show flight_delays --rejects
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.reports.key_history import tell
     from batch.reports.rows import first_rows, rows_of_key
     from batch.reports.target import find_target, require_published
@@ -63,7 +63,7 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
 
 
 def _print_rows(rows: Sequence[dict[str, object]], nothing: str, version: int) -> None:
-    from batch.cli.output import print_table
+    from batch.cli.text import print_table
 
     if not rows:
         click.echo(f"{nothing} {version}.")
@@ -86,7 +86,7 @@ def _short(value: object) -> object:
 
 
 def _show_story(story: Story, most: int, *, as_json: bool) -> None:
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
 
     if as_json:
         print_json(story)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_bytes, as_count
+from batch.cli.text import as_bytes, as_count
 from batch.errors import BadData
 from batch.wording import listed
 
@@ -65,7 +65,7 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
 
     found = load_job(job)
     use_one_heap(found.settings.input.resolved_format)
-    from batch.cli.output import progress_bar, report
+    from batch.cli.text import progress_bar, report
     from batch.run.runner import Options
     from batch.run.runner import run as run_job
 
@@ -112,7 +112,7 @@ def try_(job: str, rows: int, input_: str | None, as_json: bool) -> None:
 
 def _print_plan(job: Job) -> None:
     """What a run would do and why, in the order in which a person asks."""
-    from batch.cli.output import print_facts
+    from batch.cli.text import print_facts
     from batch.run.preview import preview
 
     plan = preview(job)
@@ -156,7 +156,7 @@ def _notes(plan: Preview) -> list[str]:
 
 def _print_trial(trial: Trial, *, as_json: bool) -> None:
     """The predicted rows that fit the terminal, the rejects, and where the time went."""
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
 
     if as_json:
         print_json(_trial_document(trial))
@@ -191,7 +191,7 @@ def _trial_document(trial: Trial) -> dict[str, object]:
 
 
 def _print_predictions(trial: Trial) -> None:
-    from batch.cli.output import print_table
+    from batch.cli.text import print_table
 
     assert trial.predictions is not None, "there are predicted rows"
     first = trial.predictions.slice(0, _SHOWN).drop_columns(["_input", "_as_of"]).to_pydict()

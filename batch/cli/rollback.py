@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_bytes, as_count
+from batch.cli.text import as_bytes, as_count
 from batch.wording import listed
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def publish(job: str, force: bool, run_id: str | None) -> None:
       batch-predict publish flight_delays
       batch-predict publish flight_delays --force
     """
-    from batch.cli.output import report
+    from batch.cli.text import report
     from batch.job.job_file import load_job
     from batch.run.attempt import Options
     from batch.run.held import publish_held
@@ -173,7 +173,7 @@ def _print_published(job: Job, manifest: Manifest, what: str) -> None:
 
 
 def _print_folders(objects: list[Entry]) -> None:
-    from batch.cli.output import print_facts
+    from batch.cli.text import print_facts
 
     folders: dict[str, list[Entry]] = {}
     for entry in objects:

@@ -48,7 +48,7 @@ def validate(jobs: Sequence[str], as_json: bool) -> None:
       batch-predict validate jobs/*
     """
     from batch.authoring.validate import validate as validate_job
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
 
     verdicts = [validate_job(job) for job in jobs]
     if as_json:
@@ -66,7 +66,7 @@ def schema() -> None:
     Example:
       batch-predict schema > job.schema.json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.job.schema import job_schema
 
     print_json(job_schema())
@@ -85,7 +85,7 @@ def iam_policy(job: str, readers: bool, lifecycle: bool) -> None:
       batch-predict iam-policy flight_delays --readers > readers.json
       batch-predict iam-policy flight_delays --lifecycle > lifecycle.json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.job.job_file import load_job
     from batch.job.permissions import lifecycle as rules
     from batch.job.permissions import reader_policy, runner_policy

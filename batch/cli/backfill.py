@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.output import as_bytes, as_count, as_seconds
+from batch.cli.text import as_bytes, as_count, as_seconds
 from batch.wording import listed
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
 
 
 def _carry_out(job: Job, request: Request) -> None:
-    from batch.cli.output import progress_bar, report
+    from batch.cli.text import progress_bar, report
     from batch.run.attempt import Options
     from batch.run.backfill import backfill as predict_again
 
@@ -130,7 +130,7 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
 
 
 def _print_facts(plan: Proposal, bounds: str) -> None:
-    from batch.cli.output import print_facts
+    from batch.cli.text import print_facts
 
     choice = plan.choice
     by = "" if plan.has_dates else " (by the time of the last change: no {date} in input.path)"
@@ -145,7 +145,7 @@ def _print_facts(plan: Proposal, bounds: str) -> None:
 
 
 def _print_days(plan: Proposal) -> None:
-    from batch.cli.output import print_table
+    from batch.cli.text import print_table
 
     print_table(
         [

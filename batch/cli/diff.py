@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count
+from batch.cli.text import as_count
 
 if TYPE_CHECKING:
     from batch.reports.diff.compare import Compared, Comparison, KeyChange, SeenRow, Sizes
@@ -43,7 +43,7 @@ def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bo
       batch-predict diff flight_delays
       batch-predict diff flight_delays 12 41 --json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.reports.diff.compare import choose, compare
     from batch.reports.target import find_target
 
@@ -56,7 +56,7 @@ def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bo
 
 
 def _print_comparison(found: Comparison) -> None:
-    from batch.cli.output import print_facts
+    from batch.cli.text import print_facts
 
     before, after = found.before, found.after
     click.echo(f"{found.job}: from version {before.version} to version {after.version}")
@@ -88,7 +88,7 @@ def _summed_up(found: Comparison) -> str:
 
 def _print_dates(found: Comparison) -> None:
     """One line for each date and reason, and one for all."""
-    from batch.cli.output import print_table
+    from batch.cli.text import print_table
 
     shown = found.dates[-_SHOWN:]
     if left_out := len(found.dates) - len(shown):
@@ -122,7 +122,7 @@ def _rounded(value: float) -> float:
 
 
 def _print_largest(found: Comparison) -> None:
-    from batch.cli.output import print_table
+    from batch.cli.text import print_table
 
     click.echo(f"largest changes of {found.number}:" if found.number else "some that changed:")
     print_table(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count
+from batch.cli.text import as_count
 from batch.errors import Damaged
 from batch.wording import listed
 
@@ -35,7 +35,7 @@ def verify(job: str, deep: bool, as_json: bool) -> None:
       batch-predict verify flight_delays
       batch-predict verify flight_delays --deep --json
     """
-    from batch.cli.output import print_json
+    from batch.cli.text import print_json
     from batch.reports.target import find_target, require_published
     from batch.upkeep.verify import verify as look
 
