@@ -16,6 +16,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def decimal(number: float) -> str:
+    """About six digits, written out: `0.25`, `0.333333`, `100,000`."""
+    text = f"{number:,.6g}"
+    return f"{number:,.0f}" if "e+" in text else text
+
+
 def listed(items: Collection[object], most: int) -> str:
     """The first `most` items, and a sign if there are more."""
     return ", ".join(map(str, [*items][:most])) + (", …" if len(items) > most else "")
