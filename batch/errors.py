@@ -35,7 +35,7 @@ class BatchError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[BatchError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[BatchError], tuple[str, ...]]:
         # Workers hand errors to the coordinator by pickling; keep the hint.
         return type(self), (self.message, self.hint)
 
