@@ -16,9 +16,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def decimal(number: float) -> str:
-    """About six digits, written out: `0.25`, `0.333333`, `100,000`."""
-    text = f"{number:,.6g}"
+def decimal(number: float, digits: int = 6) -> str:
+    """A number of that many significant digits, written out: `0.25`, `0.333333`, `100,000`."""
+    text = f"{number:,.{digits}g}"
     return f"{number:,.0f}" if "e+" in text else text
 
 

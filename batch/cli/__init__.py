@@ -60,7 +60,7 @@ class _Commands(click.Group):
             sys.stderr.close()
             sys.exit(0)
         finally:
-            gc.freeze()  # What is left goes with the process: no need to search it for garbage.
+            gc.freeze()  # The process ends: no need to search what is left for garbage.
 
 
 @click.group(cls=_Commands, context_settings=_CONTEXT, params=[*EVERYWHERE])

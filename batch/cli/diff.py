@@ -8,7 +8,7 @@ import click
 
 from batch.cli.options import AS_JSON
 from batch.cli.text import print_facts, print_json, print_records, print_table
-from batch.wording import counted
+from batch.wording import counted, decimal
 
 if TYPE_CHECKING:
     from batch.reports.diff.compare import Compared, Comparison, KeyChange, SeenRow, Sizes
@@ -134,7 +134,9 @@ def _value(row: SeenRow, found: Comparison) -> str:
     """The label and the number, as far as there are any; else all there is."""
     names = [name for name in (found.label, found.number) if name] or list(row.predictions)
     values = [row.predictions.get(name) for name in names]
-    return " ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+    return " ".join(
+        decimal(value, 4) if isinstance(value, float) else str(value) for value in values
+    )
 
 
 def _place(one: KeyChange) -> str:

@@ -14,7 +14,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 @dataclass
 class Voice:
-    """How much a call prints besides its results, and in which form."""
+    """How much a call prints apart from its results, and in which form."""
 
     verbosity: int = 0
     is_quiet: bool = False
