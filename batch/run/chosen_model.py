@@ -72,8 +72,8 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
     info = manifest.model
     if manifest.made_by != info.sha256:
         raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
-            f"applications were told of {info.sha256[:12]} still",
+            f"version {version} was made by a backfill with another model ({manifest.made_by[:12]}) "
+            f"than the one published with it ({info.sha256[:12]})",
             "pass the file of that model, or a version made by a run with it",
         )
     recipe = read_recipe(store, info)
