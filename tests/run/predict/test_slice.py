@@ -31,7 +31,7 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
-from batch.records.chunk import Unreadable, Untyped
+from batch.records.chunk import UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
@@ -563,7 +563,7 @@ def changing(bench: Bench, change: Callable[[Path], object], *, unreadable: bool
         if path.endswith("a.csv"):
             change(Path(path))
         if unreadable and path.endswith("a.csv"):
-            raise Unreadable("half of it is new")
+            raise UnreadableInput("half of it is new")
         yield from chunks[1:]
 
     return dataclasses.replace(bench.tools, decode=read)
