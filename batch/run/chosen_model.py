@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import DoesNotFit
 from batch.job.job import Job
-from batch.model.model_file import model_file
-from batch.model.recipe import Recipe
+from batch.model.model_file import ChosenModel, model_file
 from batch.model.sidecar import Sidecar
-from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live
 from batch.run.recipes import Incoming, recipe_of
 from batch.run.selection import Request
-from batch.store import open_store
 from batch.store.base import Store
 
 _VERSION = re.compile(r"v(\d+)")
 
 
-@dataclass(frozen=True)
-class ChosenModel:
-    """A model file, how it predicts, and the folder of its hooks.
+@contextmanager
+def job_model(
+    job: Job, store: Store, live: Live, incoming: Incoming, *, other: str | None = None
+) -> Iterator[ChosenModel]:
+    """The model that is in place for a job, or an `other` file, and how it predicts.
 
-    With `keeps_model` it is another one than the job's: applications are not told of it.
+    Raises `DoesNotFit`.
     """
-
-    path: Path
-    recipe: Recipe
-    sidecar: Sidecar | None
-    code_folder: Path
-    keeps_model: bool
+    with model_file(other or job.model_url) as path:
+        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
+        yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
 
 
 @contextmanager
-def chosen_model(
-    job: Job, store: Store, live: Live, request: Request, todo: Sequence[PlannedInput]
+def requested_model(
+    job: Job, store: Store, live: Live, incoming: Incoming, request: Request
 ) -> Iterator[ChosenModel]:
     """The model that a request names, by default the job's own.
 
@@ -48,14 +43,12 @@ def chosen_model(
     """
     version = _VERSION.fullmatch(request.model or "")
     if version:
-        with _model_of_version(store, live, int(version[1])) as chosen:
-            yield chosen
+        with _model_of_version(store, live, int(version[1])) as model:
+            yield model
         return
     other = _located(request.model) if request.model else None
-    with model_file(other or job.model_url) as path:
-        incoming = Incoming(todo, open_store(job.pattern.base))
-        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
-        yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
+    with job_model(job, store, live, incoming, other=other) as model:
+        yield model
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from batch.output.read import read_document, read_manifest
 from batch.output.version import Live
 from batch.records.histogram import Histogram, has_same_bins, merged
 from batch.run.checks import Duplicates, Evidence
-from batch.run.draft import Finished, count
+from batch.run.draft import count
+from batch.run.resume import Work
 from batch.store.base import Missing, Store
 
 if TYPE_CHECKING:
@@ -22,21 +23,22 @@ if TYPE_CHECKING:
 _FAR_BACK = 20
 
 
-def gather(store: Store, job: Job, live: Live, run: Finished) -> Evidence:
+def gather(store: Store, job: Job, live: Live, work: Work) -> Evidence:
     """All that the checks of a job need to know of a run whose slices are done."""
     checks, key = job.settings.checks, job.settings.input.key
-    parts = [receipt.part for receipt in run.receipts if receipt.part]
-    histogram = merged(receipt.histogram for receipt in run.receipts)
-    compared, before = _rows_before(store, live, run) if checks.max_row_change else (0, None)
-    wants_unique = run.replaces or checks.unique_key is not None
+    parts = [receipt.part for receipt in work.receipts if receipt.part]
+    histogram = merged(receipt.histogram for receipt in work.receipts)
+    compared, before = _rows_before(store, live, work) if checks.max_row_change else (0, None)
+    replaces = job.settings.output.mode == "replace"
+    wants_unique = replaces or checks.unique_key is not None
     return Evidence(
-        predicted=count(run.receipts).predicted,
-        null_predictions=sum(receipt.null_predictions for receipt in run.receipts),
+        predicted=count(work.receipts).predicted,
+        null_predictions=sum(receipt.null_predictions for receipt in work.receipts),
         rows_compared=compared,
         rows_before=before,
         histogram=histogram,
-        baseline=_baseline(store, live.manifest, run, histogram),
-        is_new_recipe=run.kind == "run" and not _is_as_live(live.manifest, run.model),
+        baseline=_baseline(store, live.manifest, work, histogram),
+        is_new_recipe=work.plan.kind == "run" and not _is_as_live(live.manifest, work.plan.model),
         duplicate_keys=duplicate_keys(store, parts, key) if wants_unique else None,
         key_loss=_key_loss(store, live.manifest, parts) if checks.max_key_loss else None,
     )
@@ -56,15 +58,15 @@ def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) 
     return Duplicates(doubled.num_rows, tuple(names))
 
 
-def _rows_before(store: Store, live: Live, run: Finished) -> tuple[int, int | None]:
+def _rows_before(store: Store, live: Live, work: Work) -> tuple[int, int | None]:
     """How many records the run predicted, and how many there were before.
 
     Of a backfill only the inputs count that had predictions before and have others now.
     """
-    if run.kind == "backfill":
+    if work.plan.kind == "backfill":
         taken = [
             (result.predicted, entry.predicted)
-            for receipt in run.receipts
+            for receipt in work.receipts
             for result in receipt.results
             if result.outcome == "taken" and (entry := live.ledger.get(result.path))
         ]
@@ -79,7 +81,7 @@ def _rows_before(store: Store, live: Live, run: Finished) -> tuple[int, int | No
             manifest = read_manifest(store, manifest.parent) if manifest.parent else None
         except Missing:
             manifest = None
-    return count(run.receipts).predicted, manifest.added.predicted if manifest else None
+    return count(work.receipts).predicted, manifest.added.predicted if manifest else None
 
 
 def _is_run(manifest: Manifest, run_ids: Collection[str]) -> bool:
@@ -88,16 +90,16 @@ def _is_run(manifest: Manifest, run_ids: Collection[str]) -> bool:
 
 
 def _baseline(
-    store: Store, live: Manifest | None, run: Finished, histogram: Histogram | None
+    store: Store, live: Manifest | None, work: Work, histogram: Histogram | None
 ) -> Histogram | None:
     """The last published distribution, else that of the training.
 
     A backfill by another recipe is meant to differ from what is live: for it, only the training.
     """
-    is_compared = run.kind == "run" or _is_as_live(live, run.model)
+    is_compared = work.plan.kind == "run" or _is_as_live(live, work.plan.model)
     if live and is_compared and has_same_bins(live.histogram, histogram):
         return live.histogram
-    reference = _reference(store, run.model) if histogram else None
+    reference = _reference(store, work.plan.model) if histogram else None
     return reference if has_same_bins(reference, histogram) else None
 
 
