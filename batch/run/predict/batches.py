@@ -8,11 +8,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-<<<<<<< HEAD
-from batch.records.chunk import UnreadableInput
-=======
 from batch.records.chunk import CHUNK_BYTES, UnreadableInput
->>>>>>> main
 from batch.records.groups import neighbours
 from batch.records.histogram import Histogram
 from batch.run.predict.bisection import Score, score_all
