@@ -17,7 +17,7 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.records.chunk import CHUNK_BYTES, Decoder
 from batch.records.columns import InputColumn
-from batch.run.machine import bytes_for_chunk
+from batch.run.memory import bytes_for_chunk
 from batch.run.predict.batches import Batching
 from batch.run.predict.threads import Lanes
 from batch.run.predict.workers import Parallelism
@@ -70,8 +70,8 @@ def load_predictor(
         scorer.use_one_thread()
     # The model is loaded: what is left of the memory is for chunks.
     chunk_bytes = CHUNK_BYTES
-    if run.machine is not None:
-        chunk_bytes = min(chunk_bytes, bytes_for_chunk(run.machine, threads=parallelism.threads))
+    if run.memory is not None:
+        chunk_bytes = min(chunk_bytes, bytes_for_chunk(run.memory, threads=parallelism.threads))
     decode = open_decoder(
         job.settings.input.resolved_format,
         columns_to_read(job, recipe, scorer),
