@@ -16,7 +16,7 @@ from batch.model.sidecar import Sidecar, read_model_file
 from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.records.columns import InputColumn
 from batch.run.selection import Request
 from batch.store.base import Changed, Missing, Source, Store
@@ -124,6 +124,6 @@ def _pinned_columns(
                 planned.path, token=planned.token, size=planned.size
             ) as local:
                 return pinned | {column.name: column for column in file_columns(local, unknown)}
-        except (Unreadable, Missing, Changed):
+        except (UnreadableInput, Missing, Changed):
             continue  # It becomes an unreadable input; the next one tells the types.
     return pinned

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batch.errors import BatchError
 from batch.job.settings import InputSection
 from batch.output.plan import InputResult, PlannedInput
-from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.run.predict.part_rows import reject_table
 from batch.store.base import Changed, Missing, Source
 from batch.store.digest import digest_file
@@ -30,7 +30,7 @@ class Moved(BatchError):
 
 
 #: What can become of an input besides being taken in.
-LEFT_OUT = (Resent, Moved, Unreadable)
+LEFT_OUT = (Resent, Moved, UnreadableInput)
 
 
 @dataclass
@@ -94,7 +94,7 @@ def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
     """The result of an input that one of `LEFT_OUT` kept out of the part."""
     if isinstance(error, Resent):
         return InputResult(path=planned.path, outcome="resent", digest=error.message)
-    if isinstance(error, Unreadable):
+    if isinstance(error, UnreadableInput):
         return InputResult(path=planned.path, outcome="unreadable", reason=error.message)
     return InputResult(path=planned.path, outcome="changed", reason=error.message)
 
@@ -119,7 +119,7 @@ def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
     or after: that is the reason then, also where it was found to be unreadable.
     """
     planned = tally.planned
-    failure: Unreadable | None = None
+    failure: UnreadableInput | None = None
     try:
         with inputs.fetch(planned.path, token=planned.token, size=planned.size) as local:
             tally.digest = _digest(local)
@@ -127,7 +127,7 @@ def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
                 raise Resent(tally.digest)
             try:
                 yield local
-            except Unreadable as error:
+            except UnreadableInput as error:
                 failure = error
     except (Missing, Changed) as error:
         raise Moved(error.message) from None
@@ -139,4 +139,4 @@ def _digest(local: Path) -> str:
     try:
         return digest_file(local)
     except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror or error}") from None
+        raise UnreadableInput(f"cannot be read: {error.strerror or error}") from None

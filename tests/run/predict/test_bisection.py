@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import BatchError, DoesNotFit
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.run.predict.bisection import Scored, score_all
 
 
@@ -71,7 +71,7 @@ def test_exactly_the_bad_records_fail(count: int, scattered: set[int], run: int)
     model = Model(bad)
     try:
         scored = score_all(records(count), model)
-    except Unreadable:
+    except UnreadableInput:
         assert len(bad) >= 8
         assert count > 64
         return
@@ -84,7 +84,9 @@ def test_exactly_the_bad_records_fail(count: int, scattered: set[int], run: int)
 def test_a_model_that_raises_on_everything_is_asked_a_few_times() -> None:
     """Then the input is unreadable, with the reason."""
     model = Model({*range(100_000)})
-    with pytest.raises(Unreadable, match="every record tried: the model raised ValueError: x is 0"):
+    with pytest.raises(
+        UnreadableInput, match="every record tried: the model raised ValueError: x is 0"
+    ):
         score_all(records(100_000), model)
     assert model.calls <= 10
 

@@ -31,7 +31,7 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
-from batch.records.chunk import Decoder, Unreadable, Untyped
+from batch.records.chunk import Decoder, UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
@@ -569,7 +569,7 @@ def changing(
         if path.endswith("a.csv"):
             change(Path(path))
         if unreadable and path.endswith("a.csv"):
-            raise Unreadable("half of it is new")
+            raise UnreadableInput("half of it is new")
         yield from chunks[1:]
 
     return bench.decoding(read)
