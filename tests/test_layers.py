@@ -33,7 +33,7 @@ HOMES = {
 }
 #: Module names that end in "ing", and why.
 GERUNDS = {
-    "authoring": "writing and trying out a job; the room of that is not one of its modules",
+    "authoring": "the room: writing a job and trying it out",
     "wording": "a noun of its own: how something is worded",
     "decoding": "the field's name for it, and a package: one module per format",
     "pending": "no gerund: the folder of OUTPUT that it reads and writes",
