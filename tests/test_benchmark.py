@@ -16,10 +16,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.benchmark.contenders import answering, bytes_floor, checking, model_floor
+from scripts.benchmark.contenders import bytes_floor, frames, model_floor, totals
 from scripts.benchmark.data import Data, Format, write_data
+from scripts.benchmark.lineup import Target
 from scripts.benchmark.page import write_page
-from scripts.benchmark.scenario import Target
 from scripts.benchmark.scenarios import Size, scenarios
 
 ROOT = Path(__file__).parents[1]
@@ -70,9 +70,7 @@ def test_every_format_holds_the_same_rows(kind: Format, tmp_path: Path) -> None:
     write_data(Data("parquet", 90, 3, row_groups=2, string_keys=True), tmp_path / "a")
     write_data(Data(kind, 90, 3, row_groups=2, string_keys=True), tmp_path / "b")
     one, other = (
-        pd.concat(
-            frame for path in sorted(folder.iterdir()) for frame in answering.read_frames(path)
-        )
+        pd.concat(frame for path in sorted(folder.iterdir()) for frame in frames.read_frames(path))
         for folder in (tmp_path / "a", tmp_path / "b")
     )
     assert one["key"].is_unique
@@ -95,7 +93,7 @@ def test_one_core_is_one_core(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from scripts.benchmark.material import Material\n"
         "from scripts.benchmark.rounds import Bench\n"
-        "from scripts.benchmark.scenario import Contender, Scenario\n"
+        "from scripts.benchmark.lineup import Contender, Scenario\n"
         "count = 'import json, os; print(json.dumps(dict(cores=len(os.sched_getaffinity(0)))))'\n"
         "all_cores = Contender('all', ('-c', count), answers=False)\n"
         "one_core = Contender('one', ('-c', count), answers=False, one_core=True)\n"
@@ -116,15 +114,15 @@ def test_people_and_floors_write_the_same_shape(kind: Format, tmp_path: Path) ->
     (path,) = write_data(Data(kind, 50), tmp_path / "in")
     for name in ("loop", "floor"):
         (tmp_path / name).mkdir()
-    answering.predict_file(Model(), path, tmp_path / "loop")
+    frames.predict_file(Model(), path, tmp_path / "loop")
     bytes_floor.copy(tmp_path / "floor", path)
     schemas = [
         pq.read_schema(next((tmp_path / name).iterdir())).remove_metadata()
         for name in ("loop", "floor")
     ]
     assert schemas[0] == schemas[1]
-    frame = next(answering.read_frames(path))
-    assert checking.total(tmp_path / "loop") == {
+    frame = next(frames.read_frames(path))
+    assert totals.total(tmp_path / "loop") == {
         "rows": 50,
         "predictions": (frame["x00"] > 0).sum(),
         "probabilities": pytest.approx((1 / (1 + np.exp(-frame["x00"]))).sum()),

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
+from scripts.benchmark.lineup import Scenario
 from scripts.benchmark.material import ROOT, Material
-from scripts.benchmark.measuring import adopt_orphans
 from scripts.benchmark.page import write_page
+from scripts.benchmark.process import adopt_orphans
 from scripts.benchmark.report import judge, save, text_lines
 from scripts.benchmark.rounds import Bench
 from scripts.benchmark.s3 import measure as measure_s3
-from scripts.benchmark.scenario import Scenario
 from scripts.benchmark.scenarios import Size, scenarios
 
 PAGE = ROOT / "docs" / "benchmark.md"

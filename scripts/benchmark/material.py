@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from scripts.benchmark.data import Data
-from scripts.benchmark.scenario import Output
+from scripts.benchmark.lineup import Output
 
 ROOT = Path(__file__).parents[2]
 _UNUSUAL = {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "OMP_NUM_THREADS"}

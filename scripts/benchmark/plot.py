@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from statistics import median
 
-from scripts.benchmark.measuring import Sample
+from scripts.benchmark.process import Sample
 from scripts.benchmark.report import Result
 from scripts.benchmark.scenarios import AGAIN, BYTES, MODEL, OURS, START
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmark.measuring import Sample
+from scripts.benchmark.lineup import Scenario, Target
+from scripts.benchmark.process import Sample
 from scripts.benchmark.rounds import Findings
-from scripts.benchmark.scenario import Scenario, Target
 
 _MEASURES = {
     "wall_seconds": (1, "wall s"),

@@ -15,9 +15,9 @@ from pathlib import Path
 import click
 
 from scripts.benchmark.data import Data
+from scripts.benchmark.lineup import Contender, Scenario
 from scripts.benchmark.material import ROOT, Material, environment, write_job
-from scripts.benchmark.measuring import CommandFailed, Sample, measure
-from scripts.benchmark.scenario import Contender, Scenario
+from scripts.benchmark.process import CommandFailed, Sample, measure
 
 #: Where `scripts/bench --install` puts the libraries that may be missing.
 OTHERS = Path("build/contenders/bin/python")
@@ -139,7 +139,7 @@ def _progress(number: int, contender: Contender, sample: Sample) -> str:
 
 
 def _total(folder: Path) -> Sample:
-    command = [sys.executable, "-m", "scripts.benchmark.contenders.checking", str(folder / "out")]
+    command = [sys.executable, "-m", "scripts.benchmark.contenders.totals", str(folder / "out")]
     found = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
     totals: Sample = json.loads(found.stdout)
     return totals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from scripts.benchmark.data import Data
-from scripts.benchmark.scenario import Contender, Output, Scenario, Target
+from scripts.benchmark.lineup import Contender, Output, Scenario, Target
 
 OURS, AGAIN = "batch-predict", "one more file"
 LOOP, JOBLIB = "pandas loop", "joblib files"

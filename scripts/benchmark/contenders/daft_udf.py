@@ -9,7 +9,7 @@ import joblib
 import pyarrow as pa
 from daft import DataType, col
 
-from scripts.benchmark.contenders.answering import CHUNK_ROWS, answer
+from scripts.benchmark.contenders.frames import CHUNK_ROWS, answer
 
 ANSWER = DataType.struct(
     {"prediction": DataType.int64(), "probability_0": DataType.float64(), "probability_1": DataType.float64()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import dask.dataframe as dd
 import joblib
 
-from scripts.benchmark.contenders.answering import answer
+from scripts.benchmark.contenders.frames import answer
 
 META = {
     "key": "int64",

@@ -9,7 +9,7 @@ from typing import Any
 
 import joblib
 
-from scripts.benchmark.contenders.answering import predict_file
+from scripts.benchmark.contenders.frames import predict_file
 
 
 @cache

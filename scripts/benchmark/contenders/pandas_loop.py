@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 
-from scripts.benchmark.contenders.answering import predict_file
+from scripts.benchmark.contenders.frames import predict_file
 
 if __name__ == "__main__":
     model_path, source, target = map(Path, sys.argv[1:])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import ray
 
-from scripts.benchmark.contenders.answering import CHUNK_ROWS, answer
+from scripts.benchmark.contenders.frames import CHUNK_ROWS, answer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from scripts.benchmark.data import Data
-from scripts.benchmark.measuring import Sample
+from scripts.benchmark.process import Sample
 
 #: The samples of one round, by contender.
 Round = Mapping[str, Sample]
