@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
-from scripts.benchmark.lineup import Scenario
 from scripts.benchmark.material import ROOT, Material
 from scripts.benchmark.page import write_page
 from scripts.benchmark.process import adopt_orphans
-from scripts.benchmark.report import judge, save, text_lines
+from scripts.benchmark.report import save, text_lines
 from scripts.benchmark.rounds import Bench
 from scripts.benchmark.s3 import measure as measure_s3
-from scripts.benchmark.scenarios import Size, scenarios
+from scripts.benchmark.scenarios import SCENARIOS, STANDARD, Size
 
 PAGE = ROOT / "docs" / "benchmark.md"
 
@@ -55,37 +54,37 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
     if on_s3:
         measure_s3(rows=rows, files=files, repeats=repeats or 3, bytes_per_second=megabytes * 1e6)
         return
-    found = scenarios(Size(rows, files, 1 if full else 4))
-    chosen = [one for one in found if everything or one.name in _names(found, only)]
+    size = Size(rows, files, 1 if full else 4)
+    chosen = [name for name in SCENARIOS if everything or name in _names(only)]
     if listing:
-        _list(chosen)
+        _list(chosen, size)
         return
     adopt_orphans()
-    bench = Bench(Material(scratch.resolve()))
-    for scenario in chosen:
-        result = judge(scenario, bench.measure(scenario, repeats=repeats or 5))
+    bench = Bench(Material(scratch.resolve()), repeats or 5)
+    for name in chosen:
+        result = SCENARIOS[name](bench, size)
         click.echo("\n".join(text_lines(result)) + "\n")
         save([result], figures)
 
 
-def _names(found: Sequence[Scenario], only: tuple[str, ...]) -> set[str]:
-    """Those that are asked for: by their whole names, else by what is in them."""
+def _names(only: Sequence[str]) -> set[str]:
+    """Those that are asked for: by their whole names, else by a part of them."""
     if not only:
-        return {scenario.name for scenario in found if scenario.standard}
-    names = {scenario.name for scenario in found}
+        return {*STANDARD}
     return {
         name
         for text in only
-        for name in names
-        if name == text or (text in name and text not in names)
+        for name in SCENARIOS
+        if name == text or (text in name and text not in SCENARIOS)
     }
 
 
-def _list(chosen: Sequence[Scenario]) -> None:
-    for scenario in chosen:
-        click.echo(f"{scenario.name:18} {scenario.title}{'' if scenario.standard else ' (--all)'}")
-        for target in scenario.targets:
-            click.echo(f"  {target.title:72} at most {target.limit:.2f}{target.unit}")
+def _list(chosen: Sequence[str], size: Size) -> None:
+    for name in chosen:
+        result = SCENARIOS[name](Bench(Material(Path(), makes=False)), size)
+        click.echo(f"{name:18} {result.title}{'' if name in STANDARD else ' (--all)'}")
+        for verdict in result.verdicts:
+            click.echo(f"  {verdict.title:72} at most {verdict.limit_text}")
 
 
 if __name__ == "__main__":

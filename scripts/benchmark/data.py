@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -137,3 +139,7 @@ def _json_lines(table: pa.Table) -> bytes:
         pieces += [start, table[name].cast("string"), quote]
     lines = pc.binary_join_element_wise(*pieces[:-1], f"{pieces[-1]}}}", "")
     return ("\n".join(lines.to_pylist()) + "\n").encode() if len(lines) else b""
+
+
+if __name__ == "__main__":
+    write_data(Data(**json.loads(sys.argv[1])), Path(sys.argv[2]))

@@ -1,112 +1,89 @@
-"""What a scenario is: who runs on which data, and what is to be reached."""
+"""Who competes: the program, scripts that people write or install instead, and floors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import median
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from scripts.benchmark.data import Data
-from scripts.benchmark.process import Sample
+from scripts.benchmark.material import Material
 
-#: The samples of one round, by contender.
-Round = Mapping[str, Sample]
+OURS, AGAIN = "batch-predict", "one more file"
+LOOP, JOBLIB = "pandas loop", "joblib files"
+BYTES, MODEL, START = "bytes floor", "model floor", "start-up"
+RAY, DASK, DAFT = "Ray Data", "Dask", "Daft"
 
-
-@dataclass(frozen=True)
-class Output:
-    """What the program published before anything is measured: data under a model.
-
-    With `versions` = 2, everything was predicted a second time since.
-    """
-
-    data: Data
-    model: str = "linear"
-    versions: int = 1
-
-    @property
-    def name(self) -> str:
-        return f"output-{self.data.name}-{self.model}-{self.versions}"
+_IMPORTS = (
+    "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"
+)
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A command to be timed as a whole.
+    """A command to be timed as a whole, in a fresh folder with an empty folder `out`.
 
-    In `arguments` of the interpreter, {input}, {model}, {output}, {published} and {job} stand for
-    paths. `needs` is a library that may be missing. `settings` go to the `[run]` table of the job.
-    With `after`, the folder of that contender is gone on with, one more input being there. With
-    `one_core`, neither its threads nor its processes get another one.
+    `arguments` are the interpreter's; `job` becomes the folder's `job.toml`. With `answers_of`,
+    `out` must hold the same predictions as those of others for these data. `needs` is a library
+    that may be missing. With `one_core`, neither its threads nor its processes get another one.
+    With `after`, it continues in the folder of that contender once `inputs` has one more file.
     """
 
     name: str
     arguments: tuple[str, ...]
-    data: Data | None = None
-    model: str = ""
-    published: Output | None = None
+    job: str = ""
+    answers_of: Data | None = None
+    state: Path | None = None
     needs: str = ""
-    settings: Mapping[str, int | str] = field(default_factory=dict)
-    after: str = ""
-    answers: bool = True
     one_core: bool = False
+    after: str = ""
+    inputs: Path = Path()
 
 
-@dataclass(frozen=True)
-class Target:
-    """A measure of `of` is at most `limit` times what `to` needs, round by round.
-
-    `to` is the least or, with `slowest`, the greatest among contenders; without any it is 1. `less`
-    names a contender whose own measure does not count, such as a start-up, `to_less` likewise for
-    what it is compared with. With `above`, the limit is a difference, not a ratio. `unit` is worth
-    `unit_size` of what is measured.
-    """
-
-    of: str
-    limit: float
-    to: tuple[str, ...] = ()
-    measure: str = "wall_seconds"
-    less: str = ""
-    to_less: str = ""
-    slowest: bool = False
-    above: bool = False
-    unit: str = ""
-    unit_size: float = 1
-
-    @property
-    def title(self) -> str:
-        name = self.measure.removesuffix("_seconds").removesuffix("_bytes").replace("_", " ")
-        chosen = " or ".join(self.to) if len(self.to) < 2 else (
-            f"the {'slower' if self.slowest else 'faster'} of {' and '.join(self.to)}"
-        )  # fmt: skip
-        less = f" without {self.less}" if self.less else ""
-        if not self.to:
-            return f"{self.of}: {name}{less}"
-        return f"{self.of}: {name}{less} {'above' if self.above else '/'} {chosen}"
-
-    def found(self, rounds: Sequence[Round]) -> float | None:
-        """The median over the rounds in which all that it compares was measured."""
-        names = {self.of, *self.to, *(name for name in (self.less, self.to_less) if name)}
-        values = [self._of(found) for found in rounds if names <= found.keys()]
-        return median(values) if values else None
-
-    def _of(self, found: Round) -> float:
-        value = found[self.of][self.measure]
-        value -= found[self.less][self.measure] if self.less else 0
-        if not self.to:
-            return value / self.unit_size
-        others = [found[name][self.measure] for name in self.to]
-        other = max(others) if self.slowest else min(others)
-        other -= found[self.to_less][self.measure] if self.to_less else 0
-        return value - other if self.above else value / other
+#: What every program that predicts imports.
+IMPORTS = Contender(START, ("-c", _IMPORTS))
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """Contenders that are compared, round by round. `standard` ones need no option to be run."""
+def ours(
+    material: Material, data: Data, model: str, *, name: str = OURS, **settings: int | str
+) -> Contender:
+    """The program, with everything on; `settings` are those of `[run]`."""
+    job = material.job(data, model, **settings)
+    return Contender(name, ("-m", "batch", "run", "job.toml"), job, answers_of=data)
 
-    name: str
-    title: str
-    contenders: tuple[Contender, ...]
-    targets: tuple[Target, ...] = ()
-    standard: bool = False
-    most_repeats: int = 1000
+
+def idle(material: Material, data: Data, *, name: str) -> Contender:
+    """A run of the program that finds nothing new."""
+    home = material.published(data)
+    return Contender(name, ("-m", "batch", "run", f"{home}/job.toml"), state=home)
+
+
+def people(material: Material, data: Data, model: str) -> list[Contender]:
+    """What people write instead."""
+    return [
+        _script(LOOP, "pandas_loop", material, data, model),
+        _script(JOBLIB, "joblib_files", material, data, model),
+    ]
+
+
+def frameworks(material: Material, data: Data, model: str) -> list[Contender]:
+    """What people install instead."""
+    return [
+        replace(_script(RAY, "ray_data", material, data, model), needs="ray"),
+        replace(_script(DASK, "dask_partitions", material, data, model), needs="dask"),
+        replace(_script(DAFT, "daft_udf", material, data, model), needs="daft"),
+    ]
+
+
+def floors(material: Material, data: Data, model: str) -> list[Contender]:
+    """The bounds that no contender can beat; both without their start, which is timed apart."""
+    return [
+        replace(_script(BYTES, "bytes_floor", material, data, model), answers_of=None),
+        replace(_script(MODEL, "model_floor", material, data, model), answers_of=None),
+        IMPORTS,
+    ]
+
+
+def _script(name: str, module: str, material: Material, data: Data, model: str) -> Contender:
+    paths = (str(material.model(model)), str(material.data(data)), "out")
+    module = f"scripts.benchmark.contenders.{module}"
+    return Contender(name, ("-m", module, *paths), answers_of=data)

@@ -45,7 +45,7 @@ def measure(*, rows: int, files: int, repeats: int, bytes_per_second: float) -> 
 
     with tempfile.TemporaryDirectory(prefix="batch-predict-bench-") as scratch:
         folder = Path(scratch)
-        save("linear", folder / "model.joblib")
+        model = save("linear", folder / "model")
         paths = write_data(Data("parquet", rows, files), folder / "in")
         megabytes = sum(path.stat().st_size for path in paths) / 1e6
         click.echo(f"{rows:,} rows in {files} Parquet files, {megabytes:,.0f} MB")
@@ -56,7 +56,7 @@ def measure(*, rows: int, files: int, repeats: int, bytes_per_second: float) -> 
             bucket = server.endpoint.new_bucket()
             for path in paths:
                 bucket.put(f"in/{path.name}", path.read_bytes())
-            for path in folder.glob("model.joblib*"):
+            for path in model.parent.iterdir():
                 bucket.put(path.name, path.read_bytes())
             proxy.rate = bytes_per_second
             environment = servers.Endpoint(proxy.url).environment()
@@ -73,7 +73,11 @@ def _rounds(
         target.mkdir()
         remote = {"model": f"s3://{bucket}/model.joblib", "input": f"s3://{bucket}/in",
                   "output": f"s3://{bucket}/out{number}"}  # fmt: skip
-        local = {"model": folder / "model.joblib", "input": folder / "in", "output": target / "out"}
+        local = {
+            "model": folder / "model/model.joblib",
+            "input": folder / "in",
+            "output": target / "out",
+        }
         (target / "remote.toml").write_text(_JOB.format(**remote))
         (target / "local.toml").write_text(_JOB.format(**local))
         env = os.environ | environment | {

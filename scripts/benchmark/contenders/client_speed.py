@@ -1,6 +1,6 @@
-"""What an application waits for, in a process that does nothing else. PUBLISHED FOLDER.
+"""What an application waits for, in a process that does nothing else. OUTPUT FOLDER.
 
-PUBLISHED is a job's folder with two versions that have no file in common.
+OUTPUT has two versions that have no file in common.
 """
 
 from __future__ import annotations
@@ -132,4 +132,4 @@ def main(output: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) / "out", Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

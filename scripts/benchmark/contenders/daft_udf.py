@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import daft
 import joblib
@@ -30,7 +31,7 @@ class Predictor:
 
 
 if __name__ == "__main__":
-    model_path, source, target = sys.argv[1:]
+    model_path, source, target = (str(Path(path).absolute()) for path in sys.argv[1:])
     frame = daft.read_parquet(f"{source}/*.parquet")
     predictor = Predictor.with_init_args(path=model_path)  # type: ignore[attr-defined]
     answers = frame.select("key", predictor(*map(col, frame.column_names)).alias("answer"))
