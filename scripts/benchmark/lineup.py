@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmark.data import Data
@@ -10,12 +10,15 @@ from scripts.benchmark.material import Material
 
 OURS, AGAIN = "batch-predict", "one more file"
 LOOP, JOBLIB = "pandas loop", "joblib files"
-BYTES, MODEL, START = "bytes floor", "model floor", "start-up"
 RAY, DASK, DAFT = "Ray Data", "Dask", "Daft"
+BYTES, MODEL, START = "bytes floor", "model floor", "start-up"
 
-_IMPORTS = (
-    "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"
-)
+_SCRIPTS = {
+    LOOP: "pandas_loop", JOBLIB: "joblib_files",
+    RAY: "ray_data", DASK: "dask_partitions", DAFT: "daft_udf",
+    BYTES: "bytes_floor", MODEL: "model_floor",
+}  # fmt: skip
+_NEEDS = {RAY: "ray", DASK: "dask", DAFT: "daft"}
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,24 @@ class Contender:
     inputs: Path = Path()
 
 
-#: What every program that predicts imports.
-IMPORTS = Contender(START, ("-c", _IMPORTS))
+#: What every program that predicts imports: the floors are timed without it.
+IMPORTS = Contender(
+    START,
+    ("-c", "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"),
+)  # fmt: skip
+
+
+def lineup(material: Material, data: Data, model: str) -> dict[str, Contender]:
+    """By name: the program, its competitors, and the bounds that none of them can beat."""
+    paths = (str(material.model(model)), str(material.data(data)), "out")
+    scripts = {
+        name: Contender(
+            name, ("-m", f"scripts.benchmark.contenders.{module}", *paths),
+            answers_of=None if name in {BYTES, MODEL} else data, needs=_NEEDS.get(name, ""),
+        )
+        for name, module in _SCRIPTS.items()
+    }  # fmt: skip
+    return {OURS: ours(material, data, model), **scripts, START: IMPORTS}
 
 
 def ours(
@@ -49,41 +68,3 @@ def ours(
     """The program, with everything on; `settings` are those of `[run]`."""
     job = material.job(data, model, **settings)
     return Contender(name, ("-m", "batch", "run", "job.toml"), job, answers_of=data)
-
-
-def idle(material: Material, data: Data, *, name: str) -> Contender:
-    """A run of the program that finds nothing new."""
-    home = material.published(data)
-    return Contender(name, ("-m", "batch", "run", f"{home}/job.toml"), state=home)
-
-
-def people(material: Material, data: Data, model: str) -> list[Contender]:
-    """What people write instead."""
-    return [
-        _script(LOOP, "pandas_loop", material, data, model),
-        _script(JOBLIB, "joblib_files", material, data, model),
-    ]
-
-
-def frameworks(material: Material, data: Data, model: str) -> list[Contender]:
-    """What people install instead."""
-    return [
-        replace(_script(RAY, "ray_data", material, data, model), needs="ray"),
-        replace(_script(DASK, "dask_partitions", material, data, model), needs="dask"),
-        replace(_script(DAFT, "daft_udf", material, data, model), needs="daft"),
-    ]
-
-
-def floors(material: Material, data: Data, model: str) -> list[Contender]:
-    """The bounds that no contender can beat; both without their start, which is timed apart."""
-    return [
-        replace(_script(BYTES, "bytes_floor", material, data, model), answers_of=None),
-        replace(_script(MODEL, "model_floor", material, data, model), answers_of=None),
-        IMPORTS,
-    ]
-
-
-def _script(name: str, module: str, material: Material, data: Data, model: str) -> Contender:
-    paths = (str(material.model(model)), str(material.data(data)), "out")
-    module = f"scripts.benchmark.contenders.{module}"
-    return Contender(name, ("-m", module, *paths), answers_of=data)

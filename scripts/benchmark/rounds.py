@@ -8,10 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import click
@@ -23,7 +22,7 @@ from scripts.benchmark.process import CommandFailed, Sample, measure
 from scripts.benchmark.report import Result
 
 #: Where `scripts/bench --install` puts the libraries that may be missing.
-OTHERS = ROOT / "build/contenders/bin/python"
+OTHERS = ROOT / "build/contenders"
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,18 @@ class Bench:
     repeats: int = 0
 
     def measure(
-        self, name: str, title: str, contenders: Sequence[Contender], *, most_repeats: int = 1000
+        self, name: str, title: str, contenders: Collection[Contender], *, most_repeats: int = 1000
     ) -> Result:
         """At most `repeats` rounds, to be judged by the caller."""
         result = Result(name, title)
-        present = [one for one in contenders if self._is_there(one, result)]
+        for contender in contenders:
+            if contender.needs and not _is_installed(contender.needs):
+                result.missing[contender.name] = "not installed"
+        present = [one for one in contenders if one.name not in result.missing]
         for number in range(min(self.repeats, most_repeats)):
             samples = self._round(number, present, result)
-            result.rounds.append(
-                {one.name: samples[one.name] for one in present if one.name in samples}
-            )
+            ordered = (one.name for one in present if one.name in samples)
+            result.rounds.append({name: samples[name] for name in ordered})
         return result
 
     def _round(
@@ -67,19 +68,6 @@ class Bench:
         shutil.rmtree(self._place(""), ignore_errors=True)
         _compare(contenders, totals)
         return samples
-
-    def _is_there(self, contender: Contender, result: Result) -> bool:
-        if contender.needs and contender.needs not in self._installed:
-            result.missing[contender.name] = "not installed"
-        return contender.name not in result.missing
-
-    @cached_property
-    def _installed(self) -> set[str]:
-        if not OTHERS.exists():
-            return set()
-        script = "import importlib.util as u; print(*(n for n in ('dask', 'daft', 'ray') if u.find_spec(n)))"
-        asked = subprocess.run([OTHERS, "-c", script], stdout=subprocess.PIPE, check=True)
-        return set(asked.stdout.decode().split())
 
     def _run(self, contender: Contender) -> Sample:
         if contender.after:
@@ -108,8 +96,12 @@ def _one_more(inputs: Path) -> Iterator[None]:
         more.unlink()
 
 
+def _is_installed(library: str) -> bool:
+    return any(OTHERS.glob(f"lib/python*/site-packages/{library}"))
+
+
 def _measured(contender: Contender, folder: Path) -> Sample:
-    python = str(OTHERS) if contender.needs else sys.executable
+    python = str(OTHERS / "bin/python") if contender.needs else sys.executable
     prefix = ["taskset", "--cpu-list", "0"] if contender.one_core else []
     command = [*prefix, python, *contender.arguments]
     return measure(command, environment(contender.state or folder), folder)

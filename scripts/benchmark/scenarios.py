@@ -1,6 +1,6 @@
-"""Everything that is measured, and the limits it is held to: one function for each kind of scenario.
+"""Everything that is measured, and the limits it is held to.
 
-A function makes its material, has its contenders timed in rounds, and judges what was found.
+A scenario makes its material, has its contenders timed in rounds, and judges what was found.
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from scripts.benchmark.lineup import (
     RAY,
     START,
     Contender,
-    floors,
-    frameworks,
-    idle,
+    lineup,
     ours,
-    people,
 )  # fmt: skip
 from scripts.benchmark.report import Result
 from scripts.benchmark.rounds import Bench
@@ -55,46 +52,41 @@ class Size:
 
 def linear(bench: Bench, size: Size) -> Result:
     """The model that costs least, over many Parquet files: most of it is the program."""
-    result = _of_model(bench, "linear", Data("parquet", size.rows, size.files))
+    data = Data("parquet", size.rows, size.files)
+    contenders = lineup(bench.material, data, "linear")
+    result = bench.measure("linear", f"linear, {data.title}", contenders.values())
     for name, limit in ((LOOP, 1.0), (JOBLIB, 1.0), (DASK, 1 / 1.5), (RAY, 1 / 3), (DAFT, 1.0)):
         _judge_wall(result, name, limit)
-    _judge_peak(result)
+    _judge_peak(result, OURS, LOOP, 1.0)
     return result
 
 
-def trees(bench: Bench, size: Size, *, model: str) -> Result:
-    """A model that takes most of the time, so its own floor is near."""
-    result = _of_model(bench, model, Data("parquet", size.slow.rows, size.slow.files))
-    _judge_faster_of_people(result)
+def slow(bench: Bench, size: Size, *, model: str) -> Result:
+    """Trees, whose own time is most of it, or columns of text behind a ColumnTransformer."""
+    data = Data("parquet", size.slow.rows, size.slow.files, categories=model == "columns")
+    contenders = lineup(bench.material, data, model)
+    result = bench.measure(model, f"{model}, {data.title}", contenders.values())
     result.judge(
-        f"{OURS}: wall without {START} / the slower of {MODEL} and {BYTES}", 1.15,
-        lambda wall: (wall[OURS] - wall[START]) / max(wall[MODEL], wall[BYTES]),
+        f"{OURS}: wall / the faster of {LOOP} and {JOBLIB}", 1.0,
+        lambda wall: wall[OURS] / min(wall[LOOP], wall[JOBLIB]),
     )  # fmt: skip
+    if model != "columns":
+        result.judge(
+            f"{OURS}: wall without {START} / the slower of {MODEL} and {BYTES}", 1.15,
+            lambda wall: (wall[OURS] - wall[START]) / max(wall[MODEL], wall[BYTES]),
+        )  # fmt: skip
     for name in (DASK, RAY, DAFT):
         _judge_wall(result, name, 1.0)
-    _judge_peak(result)
-    return result
-
-
-def columns(bench: Bench, size: Size) -> Result:
-    """Columns of text beside the numbers, behind a ColumnTransformer."""
-    data = Data("parquet", size.slow.rows, size.slow.files, categories=True)
-    result = _of_model(bench, "columns", data)
-    _judge_faster_of_people(result)
-    for name in (DASK, RAY, DAFT):
-        _judge_wall(result, name, 1.0)
-    _judge_peak(result)
+    _judge_peak(result, OURS, LOOP, 1.0)
     return result
 
 
 def text(bench: Bench, size: Size, *, kind: Format) -> Result:
     """CSV or JSON lines, with the model that costs least."""
     data = Data(kind, size.slow.rows, size.slow.files)
-    floor, _, start = floors(bench.material, data, "linear")
-    result = bench.measure(
-        kind, f"linear, {data.title}",
-        [ours(bench.material, data, "linear"), *people(bench.material, data, "linear"), floor, start],
-    )  # fmt: skip
+    contenders = lineup(bench.material, data, "linear")
+    chosen = [contenders[name] for name in (OURS, LOOP, JOBLIB, BYTES, START)]
+    result = bench.measure(kind, f"linear, {data.title}", chosen)
     _judge_wall(result, LOOP, 0.6)
     return result
 
@@ -102,13 +94,12 @@ def text(bench: Bench, size: Size, *, kind: Format) -> Result:
 def small(bench: Bench, size: Size) -> Result:
     """Very many files, and then one more."""
     data = Data("parquet", 100 * size.small_files, size.small_files)
-    program = ours(bench.material, data, "linear")
-    loop, _ = people(bench.material, data, "linear")
-    again = replace(
-        program, name=AGAIN, answers_of=None, after=OURS, inputs=bench.material.data(data)
+    contenders = lineup(bench.material, data, "linear")
+    again = Contender(
+        AGAIN, contenders[OURS].arguments, after=OURS, inputs=bench.material.data(data)
     )
-    title = f"linear, {data.title}, and then one more file"
-    result = bench.measure("small", title, [program, again, loop, IMPORTS])
+    chosen = [contenders[OURS], again, contenders[LOOP], IMPORTS]
+    result = bench.measure("small", f"linear, {data.title}, and then one more file", chosen)
     _judge_wall(result, LOOP, 0.5)
     _judge_above(result, AGAIN, START, 0.5)
     return result
@@ -116,21 +107,15 @@ def small(bench: Bench, size: Size) -> Result:
 
 def start(bench: Bench, size: Size) -> Result:
     """How long a call takes that has nothing to do, and how that grows."""
-    bare, counts = "bare Python", (10, size.small_files * 2, size.small_files * 10)
-    few, some, many = (f"nothing new in {count:,} files" for count in counts)
-    result = bench.measure(
-        "start", "start-up, and runs that find nothing new",
-        [
-            Contender(bare, ("-c", "pass")),
-            Contender("--help", ("-m", "batch", "--help")),
-            *(
-                idle(bench.material, Data("csv", count, count), name=name)
-                for name, count in zip((few, some, many), counts, strict=True)
-            ),
-            IMPORTS,
-        ],
-    )  # fmt: skip
-    for name, seconds in (("--help", 0.1), (few, 0.3), (many, 1.0)):
+    bare, text, counts = "bare Python", "--help", (10, size.small_files * 2, size.small_files * 10)
+    few, some, many = names = [f"nothing new in {count:,} files" for count in counts]
+    contenders = [Contender(bare, ("-c", "pass")), Contender(text, ("-m", "batch", "--help"))]
+    for name, count in zip(names, counts, strict=True):
+        home = bench.material.published(Data("csv", count, count))
+        contenders.append(Contender(name, ("-m", "batch", "run", f"{home}/job.toml"), state=home))
+    title = "start-up, and runs that find nothing new"
+    result = bench.measure("start", title, [*contenders, IMPORTS])
+    for name, seconds in ((text, 0.1), (few, 0.3), (many, 1.0)):
         _judge_above(result, name, bare, seconds)
     result.judge(
         f"{many}: wall without {bare} / {some}", counts[2] / counts[1],
@@ -162,14 +147,12 @@ def alone(bench: Bench, size: Size, *, model: str, kind: Format) -> Result:
     """One file, which all cores share."""
     data = Data(kind, size.slow.rows, row_groups=16 if kind == "parquet" else 1)
     single = "one worker, one thread, one core"
+    shared = ours(bench.material, data, model)
     # The model's own threads too: OpenMP's and joblib's would take the other cores.
-    on_one_core = replace(
-        ours(bench.material, data, model, name=single, workers=1, threads=1), one_core=True
-    )
-    contenders = [ours(bench.material, data, model), on_one_core]
-    result = bench.measure(
-        f"alone-{model}-{kind}", f"{model}, {data.title}", contenders, most_repeats=3
-    )
+    lonely = ours(bench.material, data, model, name=single, workers=1, threads=1)
+    contenders = [shared, replace(lonely, one_core=True)]
+    title = f"{model}, {data.title}"
+    result = bench.measure(f"alone-{model}-{kind}", title, contenders, most_repeats=3)
     _judge_wall(result, single, 0.65)
     return result
 
@@ -179,33 +162,28 @@ def memory(bench: Bench, size: Size, *, kind: Format) -> Result:
     if kind == "parquet":
         little, much = (Data(kind, n * size.rows, n * size.files) for n in (1, 10))
     else:
-        little, much = Data(kind, size.rows * 64 // 100), Data(kind, size.rows * 64 // 10)
+        little, much = (Data(kind, n * size.rows * 64 // 100) for n in (1, 10))
     more = "ten times the rows"
-    contenders = [
-        ours(bench.material, little, "linear"), ours(bench.material, much, "linear", name=more)
-    ]  # fmt: skip
-    title = f"linear, {little.title}, then {much.title}"
-    result = bench.measure(f"memory-{kind}", title, contenders, most_repeats=2)
-    result.judge(
-        f"{more}: peak / {OURS}", 1.1, lambda peak: peak[more] / peak[OURS], measure="peak_bytes"
+    fewer_rows, more_rows = (
+        ours(bench.material, data, "linear", name=name)
+        for data, name in ((little, OURS), (much, more))
     )
+    title = f"linear, {little.title}, then {much.title}"
+    result = bench.measure(f"memory-{kind}", title, [fewer_rows, more_rows], most_repeats=2)
+    _judge_peak(result, more, OURS, 1.1)
     return result
 
 
 def memory_limit(bench: Bench, size: Size) -> Result:
     """The setting that bounds it, with the model that takes most."""
-    data, bounded = (
-        Data("parquet", size.slow.rows, size.slow.files, categories=True),
-        "memory = 400MB",
-    )
-    contenders = [
-        ours(bench.material, data, "columns"),
-        ours(bench.material, data, "columns", name=bounded, memory="400MB"),
-    ]
+    data = Data("parquet", size.slow.rows, size.slow.files, categories=True)
+    name = "memory = 400MB"
+    unbounded = ours(bench.material, data, "columns")
+    bounded = ours(bench.material, data, "columns", name=name, memory="400MB")
     title = f"columns, {data.title}, with and without `run.memory`"
-    result = bench.measure("memory-limit", title, contenders, most_repeats=3)
+    result = bench.measure("memory-limit", title, [unbounded, bounded], most_repeats=3)
     result.judge(
-        f"{bounded}: peak", 400, lambda peak: peak[bounded] / 1e6, measure="peak_bytes", unit=" MB"
+        f"{name}: peak", 400, lambda peak: peak[name] / 1e6, measure="peak_bytes", unit=" MB"
     )
     return result
 
@@ -213,9 +191,9 @@ def memory_limit(bench: Bench, size: Size) -> Result:
 #: In the order in which they are run and shown.
 SCENARIOS: dict[str, Callable[[Bench, Size], Result]] = {
     "linear": linear,
-    "boosting": partial(trees, model="boosting"),
-    "forest": partial(trees, model="forest"),
-    "columns": columns,
+    "boosting": partial(slow, model="boosting"),
+    "forest": partial(slow, model="forest"),
+    "columns": partial(slow, model="columns"),
     "csv": partial(text, kind="csv"),
     "jsonl": partial(text, kind="jsonl"),
     "small": small,
@@ -233,34 +211,15 @@ SCENARIOS: dict[str, Callable[[Bench, Size], Result]] = {
 STANDARD = ("linear", "boosting", "forest", "columns", "csv", "jsonl", "small")
 
 
-def _of_model(bench: Bench, model: str, data: Data) -> Result:
-    """The program among all its competitors."""
-    material = bench.material
-    contenders = [
-        ours(material, data, model), *people(material, data, model),
-        *frameworks(material, data, model), *floors(material, data, model),
-    ]  # fmt: skip
-    return bench.measure(model, f"{model}, {data.title}", contenders)
-
-
 def _judge_wall(result: Result, other: str, limit: float) -> None:
     result.judge(f"{OURS}: wall / {other}", limit, lambda wall: wall[OURS] / wall[other])
 
 
 def _judge_above(result: Result, name: str, other: str, seconds: float) -> None:
-    result.judge(
-        f"{name}: wall above {other}", seconds, lambda wall: wall[name] - wall[other], unit=" s"
-    )
+    title = f"{name}: wall above {other}"
+    result.judge(title, seconds, lambda wall: wall[name] - wall[other], unit=" s")
 
 
-def _judge_faster_of_people(result: Result) -> None:
-    result.judge(
-        f"{OURS}: wall / the faster of {LOOP} and {JOBLIB}", 1.0,
-        lambda wall: wall[OURS] / min(wall[LOOP], wall[JOBLIB]),
-    )  # fmt: skip
-
-
-def _judge_peak(result: Result) -> None:
-    result.judge(
-        f"{OURS}: peak / {LOOP}", 1.0, lambda peak: peak[OURS] / peak[LOOP], measure="peak_bytes"
-    )
+def _judge_peak(result: Result, name: str, other: str, limit: float) -> None:
+    title = f"{name}: peak / {other}"
+    result.judge(title, limit, lambda peak: peak[name] / peak[other], measure="peak_bytes")
