@@ -149,6 +149,7 @@ def test_both_ways_of_the_model_floor_do_all_the_work(tmp_path: Path) -> None:
 
 
 def judged(result: Result, figure: Callable[[Figures], float], **options: str) -> float | None:
+    """The figure that a target comes to."""
     result.judge("", 1.0, figure, **options)
     return result.verdicts[-1].found
 

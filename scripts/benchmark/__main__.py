@@ -22,26 +22,15 @@ PAGE = ROOT / "docs" / "benchmark.md"
 @click.option("--rows", default=4_000_000, show_default=True, help="Rows of 20 features and a key.")
 @click.option("--files", default=16, show_default=True, help="Files that hold them.")
 @click.option("--repeats", type=int, help="Rounds; the median counts. By default 5, on S3 3.")
-@click.option(
-    "--only",
-    metavar="TEXT",
-    multiple=True,
-    help="The scenario of this name, or those with it in theirs.",
-)
+@click.option("--only", metavar="TEXT", multiple=True, help="The scenario of this name, or those whose names contain it.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Also scenarios that take long.")
-@click.option(
-    "--full",
-    is_flag=True,
-    help="As many rows for slow models and text too; by default a quarter.",
-)
-@click.option("--list", "listing", is_flag=True, help="Name the scenarios and their targets.")
+@click.option("--full", is_flag=True, help="As many rows for slow models and text too; by default a quarter.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the scenarios and their targets.")
 @click.option("--scratch", default="build/bench", type=click.Path(path_type=Path), help="A folder for data, models and answers.")  # fmt: skip
-@click.option("--json", "figures", type=click.Path(path_type=Path), help="Where figures go; by default SCRATCH/figures.json.")  # fmt: skip
-@click.option(
-    "--page", is_flag=True, help="Measure nothing: put the figures into docs/benchmark.md."
-)
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="The file for figures; by default SCRATCH/figures.json.")  # fmt: skip
+@click.option("--page", is_flag=True, help="Measure nothing: put the figures into docs/benchmark.md.")  # fmt: skip
 @click.option("--s3", "on_s3", is_flag=True, help="A run on S3, and nothing else.")
-@click.option("--megabytes", default=50, show_default=True, help="Of the network with --s3, per second.")  # fmt: skip
+@click.option("--megabytes", default=50, show_default=True, help="Network speed with --s3, per second.")  # fmt: skip
 def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as options.
     rows: int, files: int, repeats: int | None, only: tuple[str, ...], everything: bool, full: bool,
     listing: bool, scratch: Path, figures: Path | None, page: bool, on_s3: bool, megabytes: int,
@@ -68,7 +57,7 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
 
 
 def _names(only: Sequence[str]) -> set[str]:
-    """Those that are asked for: by their whole names, else by a part of them."""
+    """The requested scenarios: by whole name, else by a part of it."""
     if not only:
         return {*STANDARD}
     return {

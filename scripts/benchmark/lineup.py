@@ -42,7 +42,7 @@ class Contender:
     inputs: Path = Path()
 
 
-#: What every program that predicts imports: the floors are timed without it.
+#: The imports of every program that predicts; the floors are timed without them.
 IMPORTS = Contender(
     START,
     ("-c", "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -49,16 +50,11 @@ class Material:
 
     def data(self, data: Data) -> Path:
         """The folder of the inputs."""
-        return self._made(
-            data.name, lambda folder: _start("data", json.dumps(asdict(data)), folder)
-        )
+        return self._made(data.name, partial(_start, "data", json.dumps(asdict(data))))
 
     def model(self, name: str) -> Path:
         """The model's file."""
-        return (
-            self._made(f"model-{name}", lambda folder: _start("models", name, folder))
-            / "model.joblib"
-        )
+        return self._made(f"model-{name}", partial(_start, "models", name)) / "model.joblib"
 
     def job(self, data: Data, model: str, **settings: int | str) -> str:
         """The text of a job file whose output is the folder `out` beside it."""
@@ -80,11 +76,9 @@ class Material:
             folder.mkdir()
             (folder / "job.toml").write_text(job)
             again = ["backfill", "--yes", "--input", "*", "job.toml"]
-            for command in [["run", "job.toml"], *[again] * (versions - 1)]:
-                subprocess.run(
-                    [sys.executable, "-m", "batch", *command], check=True, cwd=folder,
-                    env=environment(folder),
-                )  # fmt: skip
+            for arguments in [["run", "job.toml"], *[again] * (versions - 1)]:
+                command = [sys.executable, "-m", "batch", *arguments]
+                subprocess.run(command, check=True, cwd=folder, env=environment(folder))
 
         return self._made(f"output-{data.name}-linear-{versions}", publish)
 
@@ -102,7 +96,7 @@ class Material:
 
 def environment(folder: Path) -> dict[str, str]:
     """For a command that works in `folder`: a host's state of its own."""
-    # Where modules are compiled at every start, nothing else can be seen.
+    # Compiling modules at every start would drown everything else.
     inherited = {name: value for name, value in os.environ.items() if name not in _UNUSUAL}
     return inherited | {
         "PYTHONPATH": str(ROOT),
@@ -112,11 +106,11 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _start(module: str, *arguments: object) -> None:
+def _start(module: str, what: str, folder: Path) -> None:
     """Make something in a process of its own.
 
     The one that measures stays small: what it holds in memory would be copied, mapped and counted
     with every process that it starts.
     """
-    command = [sys.executable, "-m", f"scripts.benchmark.{module}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"scripts.benchmark.{module}", what, str(folder)]
     subprocess.run(command, check=True, cwd=ROOT, env=environment(ROOT))

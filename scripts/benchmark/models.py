@@ -29,7 +29,7 @@ def _boosting() -> Any:
 
 
 def _forest() -> Any:
-    # With all cores, as whoever trains a forest writes it: a loop over files profits as well.
+    # With all cores, as it is usually written: a loop over files profits as well.
     return RandomForestClassifier(n_estimators=100, max_depth=12, n_jobs=-1, random_state=0)
 
 

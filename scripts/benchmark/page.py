@@ -69,7 +69,7 @@ def _table(result: Result) -> Iterator[str]:
 
 
 def _reported(result: Result) -> Iterator[str]:
-    """What commands say of themselves."""
+    """The measures that commands report themselves."""
     for name, samples in result.samples().items():
         measures = [
             key for key in samples[0] if key not in {"wall_seconds", "cpu_seconds", "peak_bytes"}

@@ -1,4 +1,4 @@
-"""What was found: as JSON, and as tables for people."""
+"""Results: as JSON, and as tables for people."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _spread(samples: Sequence[Sample], measure: str, scale: float) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
+    """The machine and libraries that are measured."""
     libraries = ("numpy", "pandas", "pyarrow", "scikit-learn", "joblib")
     names = [
         line.partition(":")[2].strip()
@@ -134,7 +134,7 @@ def machine() -> dict[str, Any]:
 
 
 def save(results: Sequence[Result], path: Path) -> None:
-    """As JSON; what the file holds of other scenarios stays."""
+    """As JSON; results of other scenarios in the file stay."""
     known = {result.name: result for result in (load(path) if path.exists() else [])}
     known |= {result.name: result for result in results}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def save(results: Sequence[Result], path: Path) -> None:
 
 
 def load(path: Path) -> list[Result]:
-    """What `save` wrote."""
+    """The results that `save` wrote."""
     return [
         Result(**found | {"verdicts": [Verdict(**verdict) for verdict in found["verdicts"]]})
         for found in json.loads(path.read_text())["scenarios"]

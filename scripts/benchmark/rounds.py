@@ -64,7 +64,7 @@ class Bench:
                 continue
             click.echo(_progress(number, contender, samples[contender.name]), err=True)
             if number == 0 and contender.answers_of:
-                totals[contender.name] = _total(self._place(contender.name))
+                totals[contender.name] = _total(self._place(contender.name) / "out")
         shutil.rmtree(self._place(""), ignore_errors=True)
         _compare(contenders, totals)
         return samples
@@ -123,11 +123,10 @@ def _progress(number: int, contender: Contender, sample: Sample) -> str:
     )
 
 
-def _total(folder: Path) -> Sample:
-    command = [sys.executable, "-m", "scripts.benchmark.contenders.totals", str(folder / "out")]
-    totals: Sample = json.loads(
-        subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT).stdout
-    )
+def _total(output: Path) -> Sample:
+    command = [sys.executable, "-m", "scripts.benchmark.contenders.totals", str(output)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    totals: Sample = json.loads(done.stdout)
     return totals
 
 

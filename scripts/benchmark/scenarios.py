@@ -125,7 +125,7 @@ def start(bench: Bench, size: Size) -> Result:
 
 
 def client(bench: Bench, size: Size) -> Result:
-    """What an application waits for."""
+    """Everything that an application waits for."""
     script, contenders = "scripts.benchmark.contenders.client_speed", []
     for name, strings in (("int64 keys", False), ("string keys", True)):
         data = Data("parquet", size.rows, size.files, string_keys=strings)

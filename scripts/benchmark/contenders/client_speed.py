@@ -1,4 +1,4 @@
-"""What an application waits for, in a process that does nothing else. OUTPUT FOLDER.
+"""The waiting times of an application, in a process that does nothing else. OUTPUT FOLDER.
 
 OUTPUT has two versions that have no file in common.
 """
@@ -29,7 +29,7 @@ _SLOW_SECONDS = 0.005
 
 
 def seconds(work: Callable[[], object], times: int = 1) -> float:
-    """The median of so many calls."""
+    """The median of `times` calls."""
     found = []
     for _ in range(times):
         start = time.perf_counter()

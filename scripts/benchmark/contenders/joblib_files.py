@@ -1,4 +1,4 @@
-"""What one writes next: the same loop in as many processes as there are cores. MODEL INPUT OUTPUT."""
+"""The second thing people write: the same loop in as many processes as there are cores. MODEL INPUT OUTPUT."""
 
 from __future__ import annotations
 

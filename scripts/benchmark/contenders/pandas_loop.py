@@ -1,4 +1,4 @@
-"""What one writes first: a loop over the files. MODEL INPUT OUTPUT."""
+"""The first thing people write: a loop over the files. MODEL INPUT OUTPUT."""
 
 from __future__ import annotations
 
