@@ -134,7 +134,7 @@ def test_what_does_nothing_loads_nothing_heavy(command: str, tmp_path: Path) -> 
     script = "from batch.cli import main\nmain()\n"
     heavy = {"pandas", "sklearn", "joblib", "boto3", "rich", "scipy"}
     if "--help" in arguments:
-        heavy |= {"pydantic", "pyarrow", "numpy", "humanize", "platformdirs"}
+        heavy |= {"pydantic", "pyarrow", "numpy"}
     assert not loaded_by(script, *arguments) & heavy
 
 
