@@ -23,7 +23,7 @@ from batch.job.job_file import load_job
 from batch.output.open import open_output
 from batch.run.attempt import Options
 from batch.run.backfill import backfill, propose
-from batch.run.outcome import Outcome
+from batch.run.outcome import RunResult
 from batch.run.selection import Request
 from tests.faults.bench import process
 from tests.support import oracle
@@ -48,7 +48,7 @@ def days(job: JobFolder) -> JobFolder:
     return job
 
 
-def again(job: JobFolder, model: str | None = None, **conditions: Any) -> Outcome:
+def again(job: JobFolder, model: str | None = None, **conditions: Any) -> RunResult:
     """A backfill in this process."""
     with job.mirrored():
         request = Request(**conditions, model=model)

@@ -250,7 +250,7 @@ def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(job: JobFolder
     save_tiny_model(job.folder / "model.joblib", strength=0.01)
     job.add("2.csv", DAY_2)
     outcome = job.run()
-    assert outcome.outdated == 1
+    assert "1 earlier inputs were predicted by an older recipe" in outcome.message
     assert "older recipe" in outcome.message
     assert outcome.hint
 

@@ -8,8 +8,9 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from batch.records.chunk import Unreadable
+from batch.records.chunk import CHUNK_BYTES, Unreadable
 from batch.records.groups import neighbours
+from batch.records.histogram import Histogram
 from batch.run.predict.bisection import Score, score_all
 from batch.run.predict.part_rows import placed, side_by_side
 from batch.run.predict.tally import Piece
@@ -34,13 +35,16 @@ class Batching:
     """How records become rows of a part.
 
     `score` maps a batch of the columns `model_columns` to as many rows of predictions; `carried`
-    are the columns that stay. A batch has at most `chunk_rows` rows, unless one piece has more.
+    are the columns that stay. A batch has at most `chunk_rows` rows and about `chunk_bytes`, unless
+    one piece has more. Predictions are counted in the bins of the `reference`.
     """
 
     score: Score
     model_columns: tuple[str, ...]
     carried: tuple[str, ...]
     chunk_rows: int = field(kw_only=True)
+    chunk_bytes: int = field(kw_only=True, default=CHUNK_BYTES)
+    reference: Histogram | None = field(kw_only=True, default=None)
 
     def predict(self, pieces: Sequence[Piece]) -> list[Batch]:
         """Predict all pieces. Where one input brings down the others, they are parted.
