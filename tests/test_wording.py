@@ -52,7 +52,7 @@ def test_a_command_is_quoted_for_a_shell() -> None:
         (1 / 3, "0.333333"),
         (1e5, "100,000"),
         (1234567.8, "1,234,568"),
-        (1e-7, "1e-07"),
+        (3e-5, "0.00003"),
     ],
 )
 def test_numbers_are_written_out(number: float, text: str) -> None:

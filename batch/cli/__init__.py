@@ -1,7 +1,7 @@
-"""The command line: a file per command, loaded when it is called.
+"""The command line: one file per command, which parses its arguments, makes one call and prints.
 
-Modules here import click alone at their top, so that help appears at once; what a command needs it
-imports when it runs.
+click and rich are imported nowhere else, and heavy modules only inside a command's function, so
+that help appears at once.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from batch.records.histogram import Histogram, has_same_bins, merged
 from batch.run.draft import count
 from batch.run.resume import Work
 from batch.store.base import Missing, Store
+from batch.wording import counted, decimal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,8 +70,10 @@ def judge(settings: ChecksSection, evidence: Evidence) -> tuple[CheckResult, ...
 
 def as_text(check: CheckResult) -> str:
     """One check as a person reads it: its name, its value, its limit, and what was found."""
-    value, limit = (f"{number or 0:.4g}" for number in (check.value, check.limit))
-    return f"{check.name}: {value}, the limit is {limit}: {check.detail}"
+    value, limit = (decimal(found or 0, 4) for found in (check.value, check.limit))
+    relation = {"min_rows": "is below"}.get(check.name, "exceeds")
+    relation = relation if check.outcome != "pass" else "is within"
+    return f"{check.name}: {value} {relation} {limit}: {check.detail}"
 
 
 def gather(store: Store, job: Job, live: Live, work: Work) -> Evidence:
@@ -111,7 +114,7 @@ def duplicate_keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) 
 def _results(settings: ChecksSection, found: Evidence) -> Iterator[CheckResult]:
     rows = found.predicted
     yield _result(
-        "min_rows", rows, settings.min_rows, f"the run predicted {rows:,} records",
+        "min_rows", rows, settings.min_rows, f"the run predicted {counted(rows, 'record')}",
         is_beyond=rows < settings.min_rows.limit,
     )  # fmt: skip
     nulls = found.null_predictions
@@ -123,20 +126,20 @@ def _results(settings: ChecksSection, found: Evidence) -> Iterator[CheckResult]:
         yield _at_most(
             "max_row_change", abs(found.rows_compared - found.rows_before) / found.rows_before,
             settings.max_row_change,
-            f"{found.rows_compared:,} records, {found.rows_before:,} before",
+            f"{counted(found.rows_compared, 'record')}, {found.rows_before:,} before",
         )  # fmt: skip
     if found.histogram and found.baseline:
         yield _shift(found.histogram, found.baseline, settings.max_psi, found.is_new_recipe)
     if settings.max_key_loss and found.key_loss is not None:
         yield _at_most(
             "max_key_loss", found.key_loss, settings.max_key_loss,
-            f"{found.key_loss:.2%} of the keys that are live vanish",
+            f"{found.key_loss:.2%} of the live keys would disappear",
         )  # fmt: skip
     if found.duplicate_keys is not None:
         shown = ", ".join(found.duplicate_keys.names)
         yield _at_most(
             "unique_key", found.duplicate_keys.count, settings.unique_key or Limit(limit=0),
-            f"keys that stand more than once: {shown}" if shown else "",
+            f"keys that appear more than once: {shown}" if shown else "",
         )  # fmt: skip
 
 
@@ -144,10 +147,10 @@ def _shift(
     histogram: Histogram, baseline: Histogram, limit: Limit, is_new_recipe: bool
 ) -> CheckResult:
     value = stability_index(histogram, baseline)
-    detail = f"{histogram.column} is distributed otherwise than before"
+    detail = f"the distribution of `{histogram.column}` has shifted"
     is_chance = value <= explained_by_chance(histogram, baseline)
     if value > limit.limit and is_chance:
-        detail = f"so few records differ as much by chance: {sum(histogram.counts):,}"
+        detail = f"explainable by chance with {counted(sum(histogram.counts), 'record')}"
     return _result(
         "max_psi", value, limit, detail,
         is_beyond=value > limit.limit and not is_chance,

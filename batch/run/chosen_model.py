@@ -16,7 +16,7 @@ from batch.model.sidecar import Sidecar, read_model_file
 from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.records.columns import InputColumn
 from batch.run.selection import Request
 from batch.store.base import Changed, Missing, Source, Store
@@ -72,8 +72,8 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
     info = manifest.model
     if manifest.made_by != info.sha256:
         raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
-            f"applications were told of {info.sha256[:12]} still",
+            f"version {version} was made by a backfill with another model ({manifest.made_by[:12]}) "
+            f"than the one published with it ({info.sha256[:12]})",
             "pass the file of that model, or a version made by a run with it",
         )
     recipe = read_recipe(store, info)
@@ -124,6 +124,6 @@ def _pinned_columns(
                 planned.path, token=planned.token, size=planned.size
             ) as local:
                 return pinned | {column.name: column for column in file_columns(local, unknown)}
-        except (Unreadable, Missing, Changed):
+        except (UnreadableInput, Missing, Changed):
             continue  # It becomes an unreadable input; the next one tells the types.
     return pinned

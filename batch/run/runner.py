@@ -15,6 +15,7 @@ from batch.run.host_state import is_due, remember
 from batch.run.outcome import Outcome, RunResult
 from batch.run.signals import Stopped
 from batch.store import open_store
+from batch.wording import counted
 
 __all__ = ["Options", "run"]
 
@@ -100,16 +101,17 @@ def _apply_window(this: Attempt) -> RunResult:
         result,
         outcome=Outcome.PUBLISHED if is_idle else result.outcome,
         version=manifest.version,
-        message=f"{result.message}; version {manifest.version} is without what is older than "
+        message=f"{result.message}; version {manifest.version} drops predictions older than "
         "output.window",
     )
 
 
 def _nothing(live: Live, survey: Survey) -> RunResult:
-    waiting = f"; {len(survey.waiting):,} inputs wait" if survey.waiting else ""
+    waiting = f" ({counted(len(survey.waiting), 'input')} not ready yet)" if survey.waiting else ""
+    still = f"version {live.version} is still live" if live.version else "nothing is published yet"
     return RunResult(
         Outcome.NOTHING_TO_DO,
-        f"nothing to do{waiting}; version {live.version} stays",
+        f"nothing to do{waiting}; {still}",
         version=live.version,
         waiting=len(survey.waiting),
     )

@@ -35,7 +35,7 @@ def side_by_side(records: pa.Table, carried: Sequence[str], predictions: pa.Tabl
     doubled = {*carried, *OUR_COLUMNS} & {*predictions.column_names}
     if doubled:
         raise DoesNotFit(
-            f"{', '.join(sorted(doubled))}: a prediction and a carried column have one name",
+            f"{', '.join(sorted(doubled))}: a prediction and an input column have the same name",
             "rename the input column, or the prediction in a postprocess hook",
         )
     columns = {name: records[name] for name in carried}

@@ -102,8 +102,8 @@ def columns_to_read(job: Job, recipe: Recipe, scorer: Scorer) -> tuple[InputColu
     untyped = [column.name for column in columns.values() if column.type is None]
     if untyped and job.settings.input.resolved_format != "parquet":
         raise DoesNotFit(
-            f"{job.file}: no type for the columns {', '.join(untyped)}: neither [input.columns] "
-            "nor a sidecar of the model says it",
+            f"{job.file}: no type for the columns {', '.join(untyped)}, neither in [input.columns] "
+            "nor in the model's sidecar",
             f'add for example {untyped[0]} = "float64" under [input.columns], or save the model '
             "with save_model",
         )

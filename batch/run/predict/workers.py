@@ -119,4 +119,5 @@ def _end_with(coordinator: int) -> None:
 
 def _how_it_died(error: BrokenProcessPool) -> str:
     codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-    return f"the process that predicted it was ended by the system: {codes[1] if codes else error}"
+    how = codes[1] if codes else str(error)
+    return f"worker process was killed ({how}): usually out of memory or a native crash"
