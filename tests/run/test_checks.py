@@ -254,6 +254,22 @@ def test_keys_that_vanish_hold_a_replacement(job: JobFolder) -> None:
     assert "50.00% of the keys that are live vanish" in outcome.message
 
 
+def test_a_damaged_part_is_named_where_keys_are_compared(job: JobFolder) -> None:
+    """With the next step, which helps; it is no bug."""
+    job.configure(output={"mode": "replace"}, checks={"max_key_loss": 0.4})
+    job.add("all.csv", DAY)
+    assert job.run().name == "published"
+    part = job.output / job.judge()["files"][0]["path"]
+    part.write_bytes(part.read_bytes()[:-9])
+    job.add("all.csv", DAY[:2])
+    outcome = job.run()
+    assert outcome.exit_code == 69
+    assert f"{part}: bytes: found" in outcome.message
+    assert outcome.hint == f"batch-predict repair {job.folder}"
+    assert command("repair", str(job.folder))[0] == 0
+    assert job.run().name == "published"
+
+
 def test_key_loss_is_no_check_of_an_output_that_appends() -> None:
     """It loses none."""
     document = {
