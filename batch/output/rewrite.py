@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from batch.errors import Damaged
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest, PartFile
+from batch.output.part_reader import read_batches
 from batch.output.part_writer import PartWriter
 from batch.records.columns import AS_OF, INPUT
 from batch.store.base import Store
-from batch.store.digest import hash_file
 
 
 @dataclass(frozen=True)
@@ -72,21 +70,15 @@ def _rewrite(
 ) -> PartFile | None:  # fmt: skip
     new_path = layout.part_path if kind == "data" else layout.rejects_path
     gone = pa.array(sorted(leaving), pa.string())
-    with store.fetch(file.path) as local, ExitStack() as stack:
-        if hash_file(local) != file.sha256:
-            raise Damaged(
-                f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
-                "restore the file from a backup; nothing was changed",
-            )
+    with ExitStack() as stack:
         writer = PartWriter(stack, store, new_path(run_id, 0))
         moments, inputs = [], set[str]()
-        with pq.ParquetFile(local) as old:
-            for batch in old.iter_batches():
-                table = pa.Table.from_batches([batch])
-                kept = table.filter(pc.invert(pc.is_in(table[INPUT], gone)))
-                writer.write(kept)
-                inputs.update(kept[INPUT].unique().to_pylist())
-                moments += [value for value in pc.min_max(kept[AS_OF]).as_py().values() if value]
+        for batch in read_batches(store, file, check="sha256"):
+            table = pa.Table.from_batches([batch])
+            staying = table.filter(pc.invert(pc.is_in(table[INPUT], gone)))
+            writer.write(staying)
+            inputs.update(staying[INPUT].unique().to_pylist())
+            moments += [value for value in pc.min_max(staying[AS_OF]).as_py().values() if value]
         if not inputs:
             return None
         return writer.finish(

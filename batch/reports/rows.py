@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-from batch.errors import Damaged
-from batch.output.manifest import Manifest, PartFile
-from batch.store.base import Missing, Store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batch.errors import BadUsage
 from batch.output.latest import LATEST_BY
-from batch.output.part_reader import read_rows_where
+from batch.output.manifest import Manifest, PartFile
+from batch.output.part_reader import read_batches, read_rows_where
 from batch.records.cast import cast_text
 from batch.records.columns import InputColumn, type_of_arrow
+from batch.store.base import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
+    """A few rows of the newest parts. Raises `Damaged` for a part that cannot be read."""
+    rows: list[dict[str, object]] = []
+    for file in reversed(files):
+        for batch in read_batches(store, file, check="size"):
+            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
+            if len(rows) >= count:
+                return rows
+    return rows
 
 
 class KeyFinder:
@@ -82,28 +86,3 @@ def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
     if bad:
         raise BadUsage(f"key {name}: found {text!r}, expected {column.type}")
     return values.cast(wanted)[0]
-
-
-def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
-    """A few rows of the newest parts."""
-    rows: list[dict[str, object]] = []
-    for file in reversed(files):
-        for batch in _batches(store, file):
-            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
-            if len(rows) >= count:
-                return rows
-    return rows
-
-
-def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
-            yield from part.iter_batches()
-    except (pa.ArrowException, Missing) as error:
-        raise Damaged(
-            f"{store.url}/{file.path}: cannot be read: {error}",
-            "restore the file; nothing else is lost",
-        ) from None

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from batch.errors import Damaged
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Column, LedgerFile, Manifest, PartFile
+from batch.output.part_reader import open_part
 from batch.output.part_writer import REJECT_SCHEMA, columns_of
 from batch.output.read import read_segment
 from batch.records.columns import INPUT, ROW
 from batch.store.base import Store
-from batch.upkeep.damage import Finding, examine
+from batch.upkeep.damage import Finding, without_place
 from batch.wording import listed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 _SHOWN = 3
 
@@ -89,7 +92,7 @@ class _Audit:
             source = segment.path, read_segment(self.store, segment)
             found = len(Ledger.from_segments([source]))
         except Damaged as error:
-            self._find(segment.path, error.message)
+            self._find(segment.path, without_place(error, self.store, segment.path))
             return None
         if found != segment.inputs:
             self._miscount(f"{segment.path} has {found:,} entries, not {segment.inputs:,}")
@@ -138,7 +141,7 @@ class _Audit:
 
     def _check(self, file: PartFile, rows: _Rows, expected: Counter[str]) -> None:
         damage = self.damage
-        what = examine(self.store, file.path, rows.read) or _misdescribed(rows, file)
+        what = self._read_rows(file, rows) or _misdescribed(rows, file)
         unexplained = "" if what else _difference(rows, expected)
         if what or unexplained:
             damage.files.add(file.path)
@@ -151,6 +154,14 @@ class _Audit:
             what = f"rows stand twice, or are no records of the input: {_listed(rows.doubtful)}"
         if what or unexplained:
             self._find(file.path, what or unexplained)
+
+    def _read_rows(self, file: PartFile, rows: _Rows) -> str:
+        try:
+            # From the store itself: a copy in this host's cache may be whole.
+            with open_part(self.store, file, check="size") as part:
+                return rows.read(part)
+        except Damaged as error:
+            return without_place(error, self.store, file.path)
 
     def _miscount(self, what: str) -> None:
         self.damage.is_miscounted = True
@@ -173,21 +184,20 @@ class _Rows:
     counts: Counter[str] = field(default_factory=Counter)
     doubtful: set[str] = field(default_factory=set)
 
-    def read(self, local: Path) -> str:
-        """What is wrong with the columns."""
+    def read(self, part: pq.ParquetFile) -> str:
+        """Count the rows; returns what is wrong with the columns."""
         names = [INPUT, ROW, *self.key] if self.seen else [INPUT]
-        with pq.ParquetFile(local) as part:
-            if {*names} - {*part.schema_arrow.names}:
-                return f"found columns {', '.join(part.schema_arrow.names)}"
-            if self.seen and (wrong := self._wrong_columns(part.schema_arrow)):
-                return wrong
-            for batch in part.iter_batches(columns=names):
-                for found in batch[INPUT].value_counts().to_pylist():
-                    self.counts[found["values"]] += found["counts"]
-                if self.seen:
-                    self.doubtful |= self.seen.add(batch[INPUT], batch[ROW])
-                    if any(batch[name].null_count for name in self.key):
-                        return "found a key that is null"
+        if {*names} - {*part.schema_arrow.names}:
+            return f"found columns {', '.join(part.schema_arrow.names)}"
+        if self.seen and (wrong := self._wrong_columns(part.schema_arrow)):
+            return wrong
+        for batch in part.iter_batches(columns=names):
+            for found in batch[INPUT].value_counts().to_pylist():
+                self.counts[found["values"]] += found["counts"]
+            if self.seen:
+                self.doubtful |= self.seen.add(batch[INPUT], batch[ROW])
+                if any(batch[name].null_count for name in self.key):
+                    return "found a key that is null"
         return ""
 
     def _wrong_columns(self, schema: pa.Schema) -> str:

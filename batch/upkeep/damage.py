@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 
-from batch.errors import StoreDown, reading
+from batch.errors import BatchError, StoreDown, reading
 from batch.output.manifest import Manifest
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
@@ -84,14 +83,19 @@ def examine(store: Store, path: str, judge: Callable[[Path], str]) -> str:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
             return f"cannot be read: {error.message}"
         raise
-    except (pa.ArrowException, ValueError) as error:
-        return f"cannot be read: {_first_line(error)}"
+    except ValueError as error:
+        return f"cannot be read: {error}"
     except OSError as error:
-        # Arrow gives no number for a file that is no Parquet file. A full table of open files, or
-        # a server that is away, must not make a repair throw away what is whole.
-        if error.errno not in {None, errno.EIO}:
-            raise StoreDown(f"{store.url}/{path}: {_first_line(error)}") from error
-        return f"cannot be read: {_first_line(error)}"
+        # A full table of open files, or a server that is away, must not make a repair throw away
+        # what is whole.
+        if error.errno != errno.EIO:
+            raise StoreDown(f"{store.url}/{path}: {error}") from error
+        return f"cannot be read: {error}"
+
+
+def without_place(error: BatchError, store: Store, path: str) -> str:
+    """The message, less the place that a finding states beside it."""
+    return error.message.removeprefix(f"{store.url}/{path}: ")
 
 
 def _named(manifests: Iterable[Manifest]) -> dict[str, _Named]:
@@ -145,7 +149,3 @@ def _hint(path: str, live: Manifest) -> str:
         return "remove it if it is there; the next run with this model writes it again"
     backup = "restore it from a backup, or " if folder == "ledger" else ""
     return f"{backup}batch-predict repair {live.job}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -14,7 +14,7 @@ from batch.output.read import newest_manifest, read_manifest, read_pointer
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.upkeep.audit import Damage, audit
-from batch.upkeep.damage import Finding, damaged_objects, with_versions
+from batch.upkeep.damage import Finding, damaged_objects, with_versions, without_place
 
 
 class Health(Document, frozen=True):
@@ -119,7 +119,8 @@ class _History:
         try:
             found = read_pointer(store)
         except (Damaged, DoesNotFit) as error:
-            self.findings.append(_finding(layout.POINTER, error.message, 0, error.hint))
+            what = without_place(error, store, layout.POINTER)
+            self.findings.append(_finding(layout.POINTER, what, 0, error.hint))
             return None
         if found is None:
             self.notes.append(_finding(layout.POINTER, "missing", 0, "the next run writes it"))
@@ -127,6 +128,7 @@ class _History:
 
     def _manifest(self, store: Store, version: int, pointer: Manifest | None) -> Manifest | None:
         """A version; the newest one may be in the pointer alone."""
+        path = layout.manifest_path(version)
         try:
             manifest = read_manifest(store, version)
             if manifest.version == version:
@@ -135,8 +137,7 @@ class _History:
         except Missing:
             what = "missing"
         except (Damaged, DoesNotFit) as error:
-            what = error.message
-        path = layout.manifest_path(version)
+            what = without_place(error, store, path)
         if pointer and pointer.version == version and not self.kept:
             self.unwritten = what == "missing"
             hint = f"batch-predict repair {pointer.job} writes it again from {layout.POINTER}"

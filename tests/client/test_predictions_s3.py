@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from batch.client import NotPublished, Predictions
-from batch.errors import BadData, NotPermitted, StoreDown
+from batch.errors import Damaged, NotPermitted, StoreDown
 from batch.output import layout
 from batch.records.documents import encode
 from batch.store import cachefolder, open_store, retry
@@ -296,7 +296,7 @@ def test_a_damaged_part_in_s3_leaves_the_kept_version(output: Output) -> None:
     output.store.replace(damaged, blob.data[:-1] + b"x", token=blob.token)
     predictions = Predictions(URL)
     assert predictions.version == 1
-    assert isinstance(predictions.last_error, BadData)
+    assert isinstance(predictions.last_error, Damaged)
     assert damaged in str(predictions.last_error)
     assert cached_files() == {file.sha256 for file in first.files}
 
