@@ -158,7 +158,7 @@ def _clear_up_after_the_dead(begun: Attempt) -> None:
 
 
 def _interrupted(stop: Stopped, trace: Trace) -> Outcome:
-    hint = "run again: it goes on where it was"
+    hint = "rerun to resume"
     return Outcome("interrupted", 75, str(stop), hint, run_id=trace.run_id)
 
 

@@ -31,6 +31,7 @@ from batch.run.outcome import Outcome
 from batch.run.selection import Choice, Request, choose, require_dates
 from batch.store import open_store
 from batch.store.base import Store
+from batch.wording import command
 
 #: From how many past runs the speed is taken, and how many records are searched for them.
 _PAST_RUNS, _PAST_RECORDS = 5, 50
@@ -145,12 +146,12 @@ def _require_fit(job: Job, request: Request) -> None:
         raise BadUsage(
             f'{job.name}: output.mode is "replace": a backfill predicts the present input again, '
             "all of it",
-            f"batch-predict backfill {job.name}",
+            command("backfill", job.reference),
         )
     if request.is_everything and not replaces:
         raise BadUsage(
-            f"{job.name}: which inputs?",
-            "say it by --from and --to, --input or --only; --input '*' means all of them",
+            f"{job.name}: no inputs selected",
+            "use --from/--to, --input or --only; --input '*' selects all",
         )
 
 

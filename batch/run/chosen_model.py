@@ -69,7 +69,7 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
         raise DoesNotFit(
             f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
             f"applications were told of {info.sha256[:12]} still",
-            "name the file of that model, or a version that a run with it made",
+            "pass the file of that model, or a version made by a run with it",
         )
     recipe = read_recipe(store, info)
     sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None

@@ -29,6 +29,7 @@ from batch.run.host_state import remember
 from batch.run.outcome import Outcome, Trace
 from batch.run.resume import clear, require_plan
 from batch.store.base import Exists, Store
+from batch.wording import command
 
 _UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
 
@@ -77,7 +78,7 @@ def judge_and_publish(
     if manifest is None:
         raise PlanAgain(f"run {run.run_id}: another run took its inputs in meanwhile")
     remember(store.url, manifest)
-    outcome = _published(live, manifest, run, trace)
+    outcome = _published(job, live, manifest, run, trace)
     if run.kind == "run" and manifest.added.inputs == count(run.receipts).inputs:
         return outcome  # What changed while it was read, the next run takes by itself.
     return _with_what_is_left(outcome, read_live(store).ledger, run)
@@ -130,16 +131,16 @@ def _judge(store: Store, job: Job, live: Live, run: Finished) -> tuple[CheckResu
         return checks
     with suppress(Exists):
         store.create(layout.held_path(run.run_id), encode(HeldNote(checks=checks)))
-    which = f" --run {run.run_id}" if run.kind == "backfill" else ""
+    which = ["--run", run.run_id] if run.kind == "backfill" else []
     raise Held(
         f"held: {'; '.join(map(as_text, held))}",
-        f"batch-predict publish {job.name} --force{which} to publish it all the same, batch-predict "
-        f"discard {job.name}{which} to give it up; or change the limit under [checks] and do the "
-        "same again",
+        f"publish anyway: `{command('publish', job.reference, '--force', *which)}` · drop it: "
+        f"`{command('discard', job.reference, *which)}` · or raise the limit under [checks] and "
+        "rerun",
     )
 
 
-def _published(live: Live, manifest: Manifest, run: Finished, trace: Trace) -> Outcome:
+def _published(job: Job, live: Live, manifest: Manifest, run: Finished, trace: Trace) -> Outcome:
     added, bad = manifest.added, unreadable(run.receipts)
     taken = {
         result.path
@@ -163,7 +164,7 @@ def _published(live: Live, manifest: Manifest, run: Finished, trace: Trace) -> O
         "published",
         65 if bad else 0,
         message,
-        hint=_UNREADABLE_HINT if bad else _backfill_hint(manifest.job) if outdated else "",
+        hint=_UNREADABLE_HINT if bad else _backfill_hint(job) if outdated else "",
         run_id=trace.run_id,
         version=manifest.version,
         added=added,
@@ -173,8 +174,9 @@ def _published(live: Live, manifest: Manifest, run: Finished, trace: Trace) -> O
     )
 
 
-def _backfill_hint(job: str) -> str:
-    return f"to predict them by the present recipe: batch-predict backfill {job} --only outdated"
+def _backfill_hint(job: Job) -> str:
+    again = command("backfill", job.reference, "--only", "outdated")
+    return f"to predict them with the current recipe: `{again}`"
 
 
 def _unpublished(
@@ -194,7 +196,7 @@ def _unpublished(
         "changed",
         75,
         "nothing published: the inputs changed while they were read",
-        "the next run takes them",
+        "the next run will pick them up",
         run_id=trace.run_id,
         version=live.version,
     )

@@ -75,7 +75,7 @@ def require_not_older(
         raise OlderOutput(
             f"{output_url}: found {f'version {found}' if found else 'no version'}, this host saw "
             f"version {seen} there; is the disk mounted?",
-            "if this is what you want, run once with --accept-older",
+            "if that is intended, run once with --accept-older",
         )
 
 

@@ -62,7 +62,7 @@ def _watched(over: threading.Event) -> Iterator[None]:
     except OSError as error:
         raise StoreDown(
             f"no pipe to hear of signals by: {os.strerror(error.errno or 0).lower()}",
-            "raise the limit of open files (ulimit -n) and run again",
+            "raise the limit on open files (ulimit -n) and rerun",
         ) from None
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

@@ -135,7 +135,7 @@ def test_only_outdated_twice_changes_nothing_the_second_time(days: JobFolder) ->
     """After a new model went in, what is of the older one."""
     another_model(days, "model.joblib")
     days.add("2026-01-06.csv", day(6))
-    assert "backfill job --only outdated" in days.run().hint
+    assert f"backfill {days.folder} --only outdated`" in days.run().hint
     assert again(days, only="outdated").added.inputs == 5
     assert len(set(models(days).values())) == 1
     second = again(days, only="outdated")
@@ -210,7 +210,7 @@ def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> 
         ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; kept is version 1 alone"),
         ({"inputs": ("*",)}, "nowhere.joblib", 78, "nowhere.joblib: no such model"),
         ({"first": date(2026, 1, 5), "last": date(2026, 1, 1)}, None, 2, "is before --from"),
-        ({}, None, 2, "which inputs?"),
+        ({}, None, 2, "no inputs selected"),
     ],
 )
 def test_what_cannot_be_done_is_one_error(

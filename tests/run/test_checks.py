@@ -323,7 +323,7 @@ def test_one_held_run_is_named_where_none_of_that_id_is(job: JobFolder) -> None:
     for name in ("publish", "discard"):
         code, said = command(name, str(job.folder), "--run", "nonsense")
         assert code == 66
-        assert f"held are: {held.run_id}" in said
+        assert f"held runs: {held.run_id}" in said
 
 
 def test_a_check_is_told_with_its_value_and_its_limit() -> None:
