@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +14,7 @@ from batch.records.columns import INPUT
 from batch.records.groups import neighbours
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
+from batch.wording import command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def open_part(
         ):
             yield part
     except (BadData, Missing, Damaged) as error:
-        raise Damaged(error.message, f"batch-predict verify {shlex.quote(store.url)}") from None
+        raise Damaged(error.message, command("verify", store.url)) from None
 
 
 def read_rows(

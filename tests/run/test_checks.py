@@ -265,9 +265,9 @@ def test_a_damaged_part_is_named_where_keys_are_compared(job: JobFolder) -> None
     outcome = job.run()
     assert outcome.exit_code == 69
     assert f"{part}: bytes: found" in outcome.message
-    assert outcome.hint == f"batch-predict verify {job.output}"
+    assert outcome.hint.endswith(f"batch-predict verify {job.output}")
     code, said = command("verify", str(job.output))
-    assert (code, "batch-predict repair" in said) == (69, True)
+    assert (code, "repair" in said) == (69, True)
     assert command("repair", str(job.folder))[0] == 0
     assert job.run().name == "published"
 
