@@ -14,14 +14,8 @@ from pathlib import Path
 from batch.errors import BatchError
 from batch.output.manifest import Manifest, decode_manifest
 from batch.records.documents import encode
-from batch.store.cachefolder import (
-    FILES,
-    VERSIONS,
-    cache_folder,
-    one_at_a_time,
-    trim,
-    warn_of_cache,
-)
+from batch.store.cachefolder import FILES, VERSIONS, one_at_a_time, trim, warn_of_cache
+from batch.store.host_folders import cache_folder
 from batch.store.spool import new_path, spooling_in
 
 
@@ -55,7 +49,7 @@ def keeping(url: str, manifest: Manifest) -> Iterator[None]:
 
 def still_in_use(url: str) -> None:
     """What nobody has used for a month may go."""
-    with suppress(OSError):
+    with suppress(OSError, BatchError):
         os.utime(_path(url))
 
 

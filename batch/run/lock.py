@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -13,7 +11,8 @@ from pathlib import Path
 from typing import TextIO
 
 from batch.errors import TryAgain
-from batch.run.host_state import _refused, _state_file
+from batch.run.host_state import refused, state_file
+from batch.store.file_lock import lock_within
 
 _POLL_SECONDS = 0.5
 _HOLDER = re.compile(r"process \d+ since ")
@@ -71,18 +70,15 @@ def output_lock(
 
     Each kind of work has one of its own. Tries for `wait` before it gives up.
     """
-    deadline = time.monotonic() + wait.total_seconds()
     suffix = "lock" if kind == "run" else f"{kind}-lock"
-    with _open_lock(_state_file(output_url, suffix)) as file:
-        while not _try_to_lock(file):
-            if time.monotonic() >= deadline:
-                file.seek(0)
-                holder = file.readline().strip() or "another process"
-                doing, how = (
-                    ("running", " (--wait 10m)") if kind == "run" else (f"at work on a {kind}", "")
-                )
-                raise Locked(f"{output_url}: {holder} is {doing}", f"wait for it to finish{how}")
-            time.sleep(_POLL_SECONDS)
+    with _open_lock(state_file(output_url, suffix)) as file:
+        if not lock_within(file, wait.total_seconds(), poll_seconds=_POLL_SECONDS):
+            file.seek(0)
+            holder = file.readline().strip() or "another process"
+            doing, how = (
+                ("running", " (--wait 10m)") if kind == "run" else (f"at work on a {kind}", "")
+            )
+            raise Locked(f"{output_url}: {holder} is {doing}", f"wait for it to finish{how}")
         lock = Lock(file, now)
         try:
             yield lock
@@ -90,23 +86,14 @@ def output_lock(
             lock.release()
 
 
-def _try_to_lock(file: TextIO) -> bool:
-    try:
-        # lockf, not flock: a forked child that outlives us must not keep it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
 def _open_lock(path: Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("a+", encoding="utf-8", errors="replace")
     except OSError as error:
-        raise _refused(path, error, "this host's lock cannot be kept there") from None
+        raise refused(path, error, "this host's lock cannot be kept there") from None
 
 
 def state_files(output_url: str) -> tuple[Path, Path]:
     """What this host keeps for an output: its lock, and what it saw there last."""
-    return _state_file(output_url, "lock"), _state_file(output_url, "seen")
+    return state_file(output_url, "lock"), state_file(output_url, "seen")

@@ -16,17 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from batch.errors import BadData, NotPermitted, StoreDown
+from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
 from batch.store.base import Missing, Store, read_whole
-from batch.store.cachefolder import (
-    FILES,
-    UNFINISHED,
-    cache_folder,
-    one_at_a_time,
-    trim,
-    warn_of_cache,
-)
+from batch.store.cachefolder import FILES, UNFINISHED, one_at_a_time, trim, warn_of_cache
+from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in
 
 
@@ -95,6 +89,9 @@ def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken
     """What `take` makes of the file in the cache; it raises `BadData` for a damaged one."""
     try:
         folder = cache_folder()
+    except BatchError as error:
+        raise _Unusable(error) from None
+    try:
         path = folder / FILES / content.sha256
         with suppress(FileNotFoundError, BadData):
             return _used(path, take)

@@ -11,21 +11,20 @@ Whatever is missing or damaged here is brought again: the folder may be deleted 
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pwd
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from batch.errors import BatchError
 from batch.logs import log
+from batch.store.file_lock import lock_within
+from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in, sweep_spool
 from batch.store.writers import writer_is_dead
 
@@ -52,16 +51,6 @@ class _Needs(msgspec.Struct, frozen=True, kw_only=True):
 
     files: tuple[_Sha256, ...]
     model: _Sha256
-
-
-def cache_folder() -> Path:
-    """The folder, made if need be. Raises OSError for one that cannot be made or is not ours."""
-    named = os.environ.get("BATCH_PREDICT_CACHE")
-    folder = Path(named) if named else _users_cache() / "batch-predict"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not named and folder.stat().st_uid != os.getuid():
-        raise PermissionError(0, "belongs to another user", str(folder))
-    return folder
 
 
 def trim() -> None:
@@ -92,10 +81,8 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     try:
         (folder / LOCKS).mkdir(exist_ok=True)
         with (folder / LOCKS / name[:2]).open("ab") as file:
-            # Not by waiting in the system: two processes with two threads each would look to it
-            # as if they waited for each other.
-            while not _try_to_lock(file) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            with suppress(OSError):  # A file system without locks: then each brings its own.
+                lock_within(file, deadline - time.monotonic(), poll_seconds=_POLL_SECONDS)
             yield
     finally:
         among_threads.release()
@@ -107,17 +94,6 @@ def warn_of_cache(error: Exception) -> None:
     if isinstance(error, OSError):
         reason = f"{error.filename or 'the folder'}: {(error.strerror or '').lower()}"
     _warn(reason)
-
-
-def _users_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base)
-    try:
-        # Under `env -i` there is no HOME either; the password database knows it.
-        return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".cache"
-    except KeyError:
-        raise FileNotFoundError(0, "this user has no home: set BATCH_PREDICT_CACHE") from None
 
 
 @lru_cache(maxsize=32)
@@ -171,17 +147,6 @@ def _scan(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 def _age_seconds(status: os.stat_result) -> float:
     return time.time() - status.st_mtime
-
-
-def _try_to_lock(file: BinaryIO) -> bool:
-    try:
-        # lockf, not flock: a forked child that outlives us must not keep it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True  # A file system without locks: then each brings its own.
-    return True
 
 
 def _renew_locks() -> None:

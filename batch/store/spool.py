@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from batch.errors import NotPermitted, StoreDown
+from batch.errors import StoreDown
+from batch.store.host_folders import spool_folder
 from batch.store.names import naming
 from batch.store.writers import this_host, writer_is_dead
 
@@ -40,21 +41,18 @@ def spooling_in(folder: Path) -> Iterator[None]:
         _elsewhere.reset(before)
 
 
-def spool_folder() -> Path:
-    """The folder, made if need be. Raises `NotPermitted` for one that somebody else made."""
+def _folder() -> Path:
     elsewhere = _elsewhere.get()
-    named = elsewhere or os.environ.get("BATCH_PREDICT_SPOOL")
-    folder = Path(named) if named else Path(f"/var/tmp/batch-predict-{os.getuid()}")  # noqa: S108  # Its owner is looked at.
-    with naming(folder):
-        folder.mkdir(mode=0o700, parents=not elsewhere, exist_ok=True)
-        if not named and folder.stat().st_uid != os.getuid():
-            raise NotPermitted(f"{folder}: belongs to another user", _HINT)
-    return folder
+    if elsewhere is None:
+        return spool_folder()
+    with naming(elsewhere):
+        elsewhere.mkdir(mode=0o700, exist_ok=True)
+    return elsewhere
 
 
 def new_path() -> Path:
     """A name in the spool folder that only this process knows."""
-    return spool_folder() / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
+    return _folder() / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
 
 
 @contextmanager
@@ -87,7 +85,7 @@ def sweep_spool() -> None:
 
     What bears no name of ours is not ours: an operator may name a folder that others use.
     """
-    folder = spool_folder()
+    folder = _folder()
     with naming(folder):
         for item in os.scandir(folder):
             if not _OURS.fullmatch(item.name):

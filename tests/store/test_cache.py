@@ -22,7 +22,8 @@ from batch.errors import BadData, StoreDown
 from batch.store import cachefolder, open_store
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
-from batch.store.cachefolder import cache_folder, trim
+from batch.store.cachefolder import trim
+from batch.store.host_folders import cache_folder
 from tests.faults.test_real_kills import disk
 from tests.support.counting_s3 import BUCKET, CountingS3, serving
 from tests.support.published import Output, flip_byte, part
@@ -405,20 +406,6 @@ def test_versions_that_nobody_asks_for_protect_nothing(
         (versions / name).unlink(missing_ok=True)
     (versions / "a.json").write_text("{")
     trim()
-
-
-def test_a_host_without_home_has_a_cache_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As under `env -i`."""
-    for name in ("BATCH_PREDICT_CACHE", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert cachefolder._users_cache().is_absolute()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "batch-predict"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "batch-predict"
-    assert cache_folder().stat().st_mode & 0o777 == 0o700
 
 
 def _host() -> str:
