@@ -1,12 +1,12 @@
-"""The folder in which this host keeps what it brought from remote outputs; what leaves it, when.
+"""This host's cache of remote outputs: its files, who may write them, and when they are deleted.
 
     files/SHA256        whole files, named by their content, never written to again
     versions/URL.json   the newest version that was loaded from a URL
     versions/HOST-PID-… a version that a process is loading
-    locks/XX            held while a file whose sha256 begins so is brought
+    locks/XX            held while a file whose sha256 starts with XX is downloaded
     .tmp/HOST-PID-…     what a process is writing
 
-Whatever is missing or damaged here is brought again: the folder may be deleted at any time.
+Anything missing or damaged is downloaded again: the folder may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from batch.store.writers import writer_is_dead
 
 FILES, VERSIONS, LOCKS, UNFINISHED = "files", "versions", "locks", ".tmp"
 _LIMIT_GB = 2.0
-#: Between being looked up and being opened, a file must not go.
+#: A file must not be deleted between being looked up and being opened.
 _IN_USE_SECONDS = 60
-#: No application of this host has asked for that URL for so long: it protects nothing any more.
+#: A version that no application of this host has asked for in this time protects no files.
 _FORGOTTEN_SECONDS = 30 * 86400
-#: Whoever brings a file may be frozen. The lock only saves work: then others bring it as well.
+#: The process that downloads may be frozen. The lock only saves work: others then download too.
 _PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 
@@ -47,17 +47,17 @@ class _Sha256(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version needs, of all that its manifest says."""
+    """The fields of a manifest that list the files its version needs."""
 
     files: tuple[_Sha256, ...]
     model: _Sha256
 
 
 def trim() -> None:
-    """Remove what dead processes left and, beyond the limit, the files least recently used.
+    """Remove leftovers of dead processes and, beyond the limit, the least recently used files.
 
-    Files that a kept version needs, or one that is being loaded, stay. What cannot be removed
-    stays too.
+    Files needed by a version that is kept or being loaded stay. A file that cannot be removed is
+    left in place.
     """
     with suppress(OSError, BatchError):
         folder = cache_folder()
@@ -81,7 +81,7 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     try:
         (folder / LOCKS).mkdir(exist_ok=True)
         with (folder / LOCKS / name[:2]).open("ab") as file:
-            with suppress(OSError):  # A file system without locks: then each brings its own.
+            with suppress(OSError):  # A file system without locks: then each downloads its own.
                 lock_within(file, deadline - time.monotonic(), poll_seconds=_POLL_SECONDS)
             yield
     finally:
@@ -89,7 +89,7 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
 
 
 def warn_of_cache(error: Exception) -> None:
-    """Say that it is done without the cache, which is no error; once for each reason."""
+    """Log that the cache cannot be used, which is no error; once for each reason."""
     reason = str(error)
     if isinstance(error, OSError):
         reason = f"{error.filename or 'the folder'}: {(error.strerror or '').lower()}"
@@ -98,7 +98,7 @@ def warn_of_cache(error: Exception) -> None:
 
 @lru_cache(maxsize=32)
 def _warn(reason: str) -> None:
-    log.warning("going on without this host's cache: %s", reason)
+    log.warning("continuing without this host's cache: %s", reason)
 
 
 def _limit_bytes() -> float:
@@ -120,7 +120,7 @@ def _trim_files(folder: Path, *, needed: set[str]) -> None:
 
 
 def _needed(folder: Path) -> set[str]:
-    """The sha256 of all that must stay; versions that nobody asks for any more are removed."""
+    """The sha256 of every file that must stay; versions no longer asked for are removed."""
     needed = set[str]()
     # Those being loaded first: one that ends meanwhile is found under its last name afterwards.
     for is_kept in (False, True):

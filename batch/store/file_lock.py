@@ -23,8 +23,7 @@ def try_to_lock(file: IO[Any]) -> bool:
 def lock_within(file: IO[Any], seconds: float, *, poll_seconds: float) -> bool:
     """Take the lock as soon as it is free; False if it is not after this long.
 
-    Not by waiting in the system: two processes with two threads each would look to it as if they
-    waited for each other.
+    It polls: to the system, two processes with two threads each could look like a deadlock.
     """
     deadline = time.monotonic() + seconds
     while not try_to_lock(file):

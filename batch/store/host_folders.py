@@ -1,4 +1,4 @@
-"""The folders of this host and user: what runs remember, the cache, the spool."""
+"""The folders of this user on this host: state, cache and spool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batch.store.names import naming
 
 
 def state_folder() -> Path:
-    """Where runs remember what they saw: $BATCH_PREDICT_STATE, else in the user's state folder.
+    """Where runs store what they have seen: $BATCH_PREDICT_STATE, else in the user's state folder.
 
     Raises `StoreDown` for a user without a home directory.
     """
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def spool_folder() -> Path:
-    """Where objects are on their way from or to S3: $BATCH_PREDICT_SPOOL, else below /var/tmp.
+    """Where objects are stored on their way from or to S3: $BATCH_PREDICT_SPOOL, else below /var/tmp.
 
     It is made if need be. Raises `BatchError` for one that cannot be made or is not the user's own.
     """
@@ -50,7 +50,7 @@ def _made(folder: Path, default_of: str) -> Path:
 def _of_the_user(kind: Literal["STATE", "CACHE"]) -> Path:
     """~/.local/state or ~/.cache, or what XDG_STATE_HOME or XDG_CACHE_HOME says.
 
-    Under `env -i` there is no HOME: the password database knows it.
+    Without HOME, as under `env -i`, the home directory comes from the password database.
     """
     from platformdirs.unix import Unix  # The same folders on macOS.
 

@@ -1,7 +1,6 @@
-"""Where objects from S3 lie while they are read, and parts before they are sent.
+"""Files on this host's disk: objects from S3 while they are read, parts before they are uploaded.
 
-The folder is on this host's disk, `$BATCH_PREDICT_SPOOL` or below `/var/tmp`. Every file in it
-belongs to the process that its name begins with; the files of dead processes are swept.
+Every file belongs to the process that its name begins with; files of dead processes are deleted.
 """
 
 from __future__ import annotations
@@ -19,8 +18,9 @@ from batch.errors import StoreDown
 from batch.store.host_folders import spool_folder
 from batch.store.names import naming
 from batch.store.writers import this_host, writer_is_dead
+from batch.wording import sized
 
-#: What must stay free besides the file: others write to the same disk.
+#: Space to leave free beyond the file: others write to the same disk.
 _SPARE_BYTES = 64 << 20
 _FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{16}")
@@ -30,9 +30,9 @@ _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
 
 @contextmanager
 def spooling_in(folder: Path) -> Iterator[None]:
-    """Inside, this thread's spool folder is another one: what is to stay there need not be moved.
+    """Inside, this thread spools to another folder: a file that is to stay there need not be moved.
 
-    It is made if need be, but not the folder that it lies in: once that is gone, it stays gone.
+    It is created if necessary, but not its parent: once that is deleted, it stays deleted.
     """
     before = _elsewhere.set(folder)
     try:
@@ -57,7 +57,7 @@ def new_path() -> Path:
 
 @contextmanager
 def spooled() -> Iterator[Path]:
-    """A path for one file or folder; whatever happens, it is gone afterwards."""
+    """A path for one file or folder, which is always gone afterwards."""
     path = new_path()
     try:
         with naming(path):
@@ -74,16 +74,15 @@ def require_room(path: Path, wanted_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < wanted_bytes + _SPARE_BYTES:
         raise StoreDown(
-            f"{path.parent}: {free / 1e6:,.0f} MB are free, an object of "
-            f"{wanted_bytes / 1e6:,.0f} MB is to be kept there",
+            f"{path.parent}: {sized(free)} free, not enough for an object of {sized(wanted_bytes)}",
             _HINT,
         )
 
 
 def sweep_spool() -> None:
-    """Remove what processes of this host that are no more left in the folder.
+    """Remove what dead processes of this host left in the folder.
 
-    What bears no name of ours is not ours: an operator may name a folder that others use.
+    Files without a name of ours stay: an operator may choose a folder that others use.
     """
     folder = _folder()
     with naming(folder):

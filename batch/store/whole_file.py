@@ -1,4 +1,4 @@
-"""Write a file on this host whole: beside it first, then by a rename, so that no reader sees a half."""
+"""Write a file of this host whole: to a temporary file, then by a rename. No reader sees half of it."""
 
 from __future__ import annotations
 

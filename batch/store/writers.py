@@ -1,4 +1,4 @@
-"""Who writes an unfinished file, and whether that process is still there."""
+"""Which process writes an unfinished file, and whether it is still running."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def this_host() -> str:
-    """Stands for where a process id means one process: this boot, this PID namespace."""
+    """Identifies where a process id means one process: this boot, this PID namespace."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         where = boot + str(Path("/proc/self/ns/pid").readlink())
@@ -20,7 +20,7 @@ def this_host() -> str:
 
 
 def writer_is_dead(name: str) -> bool:
-    """Whether the process that this unfinished file belongs to was one of this host and ended."""
+    """Whether the process that owns this unfinished file ran on this host and has ended."""
     host, _, rest = name.partition("-")
     process = rest.partition("-")[0]
     if host != this_host() or not process.isdigit():
