@@ -1,4 +1,4 @@
-"""The ledger: what has been taken in. The last entry of a path, in segment order, is the truth."""
+"""The ledger: every input processed so far. The last entry of a path, in segment order, counts."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Ledger:
         return None if row is None else self._entry(row)
 
     def token(self, path: str) -> str | None:
-        """The token under which the input was taken in, None if it was not."""
+        """The token with which the input was taken in, None if it was not."""
         return self._tokens.get(path)
 
     def tokens(self) -> Mapping[str, str]:
-        """The token under which every input was taken in."""
+        """The token with which every input was taken in."""
         return self._tokens
 
     def paths(self) -> KeysView[str]:
@@ -82,7 +82,7 @@ class Ledger:
         return {path: self._recipes[row] for path, row in self._rows.items()}
 
     def outdated(self, recipe: str, *, besides: Collection[str] = ()) -> list[str]:
-        """The inputs with records that another recipe predicted, besides some.
+        """The inputs with records that another recipe predicted; those in `besides` are left out.
 
         `recipe` may be the beginning of a digest.
         """
@@ -132,7 +132,7 @@ class Ledger:
 
 
 def seen_mark(entry: LedgerEntry | None) -> str:
-    """Stands for one ledger entry in a plan; "" for none."""
+    """Identifies one ledger entry in a plan; "" for none."""
     return f"{entry.token}@{entry.run_id}" if entry else ""
 
 
@@ -161,7 +161,7 @@ def _decode(data: bytes, source: str) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Damaged(
             f"{source}: not a ledger segment: {error}",
-            "a missing ledger is never taken for an empty one: restore the file",
+            "restore the file from a backup; nothing was changed",
         ) from None
 
 

@@ -27,7 +27,7 @@ class Column(Document, frozen=True):
 
 
 class Counts(Document, frozen=True):
-    """How much; for every input that was taken in, records = predicted + rejected."""
+    """Totals; for every input taken in, records = predicted + rejected."""
 
     inputs: int = 0
     records: int = 0
@@ -39,8 +39,8 @@ class Counts(Document, frozen=True):
 class ModelInfo(Document, frozen=True):
     """The model behind the newest predictions; paths are relative to OUTPUT.
 
-    `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it. `sidecar`
-    is what was known of the model when it was saved, null where it had none.
+    `recipe` is the JSON of everything that shapes a prediction; the hook files are beside it.
+    `sidecar` describes the model as it was saved, null if it had no sidecar.
     """
 
     sha256: str
@@ -82,7 +82,7 @@ class Unreadable(Document, frozen=True):
 
 
 class CheckResult(Document, frozen=True):
-    """One condition that the run was judged by; forced: it held, and a person published."""
+    """One check of the run; forced: it held the run, and a person published it anyway."""
 
     name: str
     value: float | None
@@ -92,7 +92,7 @@ class CheckResult(Document, frozen=True):
 
 
 class Paused(Document, frozen=True):
-    """Who stopped the line, when and why."""
+    """Who paused the job, when and why."""
 
     by: str
     at: datetime

@@ -36,7 +36,7 @@ _TOGETHER_ROWS = 1 << 18
 def open_part(
     store: Store, file: PartFile, *, check: Check, encoded: Sequence[str] = ()
 ) -> Iterator[pq.ParquetFile]:
-    """A published part, to be read and nothing else inside the `with`.
+    """Open a published part; inside the `with`, do nothing but read it.
 
     The columns `encoded` come dictionary-encoded. Raises `Damaged`, which names the store's URL and
     the path, for a part that is missing, cannot be read, or is not the one that was published.
@@ -89,9 +89,9 @@ def read_rows_where(
 
 
 def read_batches(store: Store, file: PartFile, *, check: Check) -> Iterator[pa.RecordBatch]:
-    """All rows, some at a time. Raises `Damaged` like `open_part`.
+    """All rows, batch by batch. Raises `Damaged` like `open_part`.
 
-    What the caller does with them, and what goes wrong there, is no matter of the part's.
+    Unlike inside `open_part`, the caller may raise anything: it is not taken for damage of the part.
     """
     with open_part(store, file, check=check) as part:
         yield from part.iter_batches()

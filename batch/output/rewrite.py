@@ -1,4 +1,4 @@
-"""Live parts without the rows of some inputs: parts are immutable, so others take their place."""
+"""Live parts without the rows of some inputs: parts are immutable, so new ones replace them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def without_inputs(
     store: Store, manifest: Manifest, ledger: Ledger, *, leaving: Collection[str], run_id: str,
     unread: Collection[str] = (),
 ) -> Rewritten:  # fmt: skip
-    """Drop the parts that hold only leaving inputs, write those that hold others anew.
+    """Drop the parts that hold only leaving inputs, and rewrite those that hold others too.
 
-    `leaving` are paths with a ledger entry; of the files in `unread` every input leaves, and they
-    are dropped as they are. Raises `Damaged` for a part that is damaged.
+    `leaving` are paths with a ledger entry. The files `unread` are dropped without being read: all
+    their inputs leave. Raises `Damaged` for a part that is damaged.
     """
     entries = [entry for entry in map(ledger.get, leaving) if entry]
     touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)} | {*unread}
@@ -93,10 +93,10 @@ def _rewrite(
 def _exchanged(
     files: tuple[PartFile, ...], moved: dict[str, PartFile | None]
 ) -> tuple[PartFile, ...]:
-    kept = (moved.get(file.path, file) for file in files)
-    return tuple(file for file in kept if file is not None)
+    replaced = (moved.get(file.path, file) for file in files)
+    return tuple(file for file in replaced if file is not None)
 
 
 def _renamed(paths: tuple[str, ...], moved: dict[str, PartFile | None]) -> tuple[str, ...]:
-    found = (moved.get(path, path) for path in paths)
-    return tuple(item if isinstance(item, str) else item.path for item in found if item)
+    replaced = (moved.get(path, path) for path in paths)
+    return tuple(item if isinstance(item, str) else item.path for item in replaced if item)
