@@ -1,4 +1,4 @@
-"""One part as applications need it: in memory, of the columns and types that the manifest states."""
+"""Read one part into memory, with the columns and types of the manifest."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a person does to an output: look for damage, mend it, go back, give up, tidy."""
+"""Maintain an output: verify, repair, roll back, prune. Nothing here predicts."""

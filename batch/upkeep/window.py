@@ -1,4 +1,4 @@
-"""Let old parts leave the live version, as `output.window` says."""
+"""Drop old parts from the live version, by `output.window`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _old(manifest: Manifest, before: datetime) -> set[str]:
 
 
 def _whole_inputs(ledger: Ledger, old: Collection[str]) -> set[str]:
-    """Those of the old files that hold whole inputs: predictions never leave without the rejects.
+    """The old files that hold whole inputs: predictions never leave without their rejects.
 
     A part is older than the rejects of its slice when the newest input was rejected whole.
     """

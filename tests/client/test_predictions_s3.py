@@ -219,7 +219,7 @@ def test_without_s3_the_kept_version_is_served_until_it_is_back(
         assert predictions.get("a")["prediction"] == 0.25
         assert predictions.version == 1
         assert isinstance(predictions.last_error, StoreDown)
-        assert "serving version 1, which this host has kept" in caplog.text
+        assert "serving version 1 from this host's cache" in caplog.text
         assert predictions.age.total_seconds() > 0
         assert not predictions.refresh()
         assert predictions.last_error is not None
