@@ -160,8 +160,8 @@ def _require_conditions(store: Store) -> None:
     try:
         if not _keeps(Exists, lambda: store.create(path, b"2")):
             raise StoreDown(
-                f"{store.url}: this store overwrites existing objects instead of refusing to create "
-                "them, so two runs could overwrite each other's versions",
+                f"{store.url}: this store overwrites objects that it must refuse to create, so two "
+                "runs could overwrite each other's versions",
                 _REAL_STORE,
             )
         token = read_whole(store, path).token

@@ -70,14 +70,18 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
         raise NoInput(f"{store.url}: nothing is published yet", "run the job first")
     if version == live.version:
         return live
-    what = "is no longer kept" if 0 < version < live.oldest_kept else "does not exist"
+    what = f"version {version} does not exist"
+    if version == 0 and live.version == 1:
+        what = "there is no earlier version"
+    elif 0 < version < live.oldest_kept:
+        what = f"version {version} is no longer kept"
     if live.oldest_kept <= version < live.version:
         try:
             return read_manifest(store, version)
         except Missing:
-            what = "is missing"  # Pruned since, or removed by hand.
+            what = f"version {version} is missing"  # Pruned since, or removed by hand.
     raise NoInput(
-        f"{store.url}: version {version} {what}; {kept_versions(live)}",
+        f"{store.url}: {what}; {kept_versions(live)}",
         command("history", store.url),
     )
 
@@ -114,7 +118,7 @@ def kept_range(oldest: int, newest: int) -> str:
     """The range of versions that are kept, in words."""
     if oldest == newest:
         return f"only version {newest} is kept"
-    return f"versions {oldest} to {newest} are kept"
+    return f"versions {oldest}–{newest} are kept"
 
 
 def read_pointer(store: Store) -> tuple[Manifest, str] | None:

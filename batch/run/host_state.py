@@ -1,4 +1,4 @@
-"""What this host remembers of an output: the newest version it saw, suspects, when it last pruned."""
+"""This host's memory of an output: the newest version it saw, suspects, when it last pruned."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batch.store.whole_file import replacing
 
 
 class OlderOutput(StoreDown):
-    """The output is not the one that this host knows: nothing may be written there."""
+    """The output is older than the one this host knows: nothing may be written there."""
 
 
 class _Seen(Document, frozen=True):
@@ -32,8 +32,7 @@ class _Seen(Document, frozen=True):
 def last_seen(output_url: str) -> int:
     """The newest version that this host saw in an output, 0 for none.
 
-    Look before the output is read: what is there then can only be newer, whoever publishes
-    meanwhile on this host.
+    Look before the output is read: whatever this host publishes meanwhile is then only newer.
     """
     path = state_file(output_url, "seen")
     try:
@@ -41,14 +40,14 @@ def last_seen(output_url: str) -> int:
     except (FileNotFoundError, msgspec.DecodeError):
         return 0
     except OSError as error:
-        what = "which version this host saw last cannot be read"
+        what = "this host needs it to know which version it saw last"
         raise refused(path, error, what) from None
 
 
 def require_not_older(
     output_url: str, newest: Manifest | None, *, seen: int, accept_older: bool
 ) -> None:
-    """Stop when the output is older than what this host had `seen` there before.
+    """Stop if the output is older than the version that this host has `seen` there before.
 
     An unmounted disk or a wrong prefix looks like an empty output: without this, everything would
     be predicted again into the wrong place.
@@ -63,18 +62,18 @@ def require_not_older(
 
 
 def remember(output_url: str, manifest: Manifest) -> None:
-    """Note the newest version that this host saw."""
+    """Store the newest version that this host saw."""
     path = state_file(output_url, "seen")
     seen = _Seen(output=output_url, version=manifest.version, commit_id=manifest.commit_id)
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(encode(seen))
     except OSError as error:  # It only guards against mistakes: no reason to fail a run.
-        log.warning("%s: %s: not remembered", path, error.strerror)
+        log.warning("%s: %s: not stored", path, error.strerror)
 
 
 def is_due(output_url: str, what: str, *, every: timedelta, now: datetime) -> bool:
-    """Whether this host did something for an output long enough ago; notes that it does it now."""
+    """Whether this host last did something for an output long enough ago; notes that it does it now."""
     path = state_file(output_url, what)
     try:
         if now.timestamp() - path.stat().st_mtime < every.total_seconds():
@@ -89,7 +88,7 @@ def is_due(output_url: str, what: str, *, every: timedelta, now: datetime) -> bo
 
 
 def read_suspects(output_url: str) -> frozenset[str]:
-    """Inputs that a process of this host died with: they are predicted apart from the others."""
+    """Inputs during which a process of this host died: they are predicted apart from the others."""
     try:
         found = msgspec.json.decode(state_file(output_url, "suspects").read_bytes(), type=list[str])
     except (OSError, msgspec.DecodeError):
@@ -98,7 +97,7 @@ def read_suspects(output_url: str) -> frozenset[str]:
 
 
 def keep_suspects(output_url: str, paths: Collection[str]) -> None:
-    """Remember them, all anew."""
+    """Replace the stored set."""
     path = state_file(output_url, "suspects")
     try:
         if paths:
@@ -107,7 +106,7 @@ def keep_suspects(output_url: str, paths: Collection[str]) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError as error:
-        log.warning("%s: %s: not remembered", path, error.strerror)
+        log.warning("%s: %s: not stored", path, error.strerror)
 
 
 def refused(path: Path, error: OSError, what: str) -> BatchError:

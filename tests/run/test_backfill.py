@@ -207,7 +207,7 @@ def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> 
     [
         ({"first": date(2027, 1, 1)}, None, 66, "there are 5 inputs, of 2026-01-01 to 2026-01-05"),
         ({"inputs": ("x*",)}, None, 66, "no input named x* in range"),
-        ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; kept is version 1 alone"),
+        ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; only version 1 is kept"),
         ({"inputs": ("*",)}, "nowhere.joblib", 78, "nowhere.joblib: no such model"),
         ({"first": date(2026, 1, 5), "last": date(2026, 1, 1)}, None, 2, "is before --from"),
         ({}, None, 2, "no inputs selected"),

@@ -1,1 +1,1 @@
-"""Which predictions two versions differ in, by how much, and why."""
+"""Compare two versions: which predictions changed, by how much, and why."""
