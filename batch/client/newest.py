@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from batch.errors import DoesNotFit, StoreDown, TryAgain
 from batch.output import layout
 from batch.output.manifest import Manifest, decode_manifest
+from batch.output.read import list_versions
 from batch.store.base import Missing
 
 if TYPE_CHECKING:
@@ -56,11 +57,10 @@ def is_newer(found: Manifest, current: Manifest, source: str) -> bool:
 
 
 def _newest_path(store: Store) -> str:
-    paths = [entry.path for entry in store.list(layout.MANIFESTS).entries]
-    versions = [version for path in paths if (version := layout.version_of(path)) is not None]
+    versions = list_versions(store)
     if not versions:
         raise NotPublished(
             f"{store.url}: nothing is published here yet",
             "run the job that writes this output, or use the output.path of its job file",
         )
-    return layout.manifest_path(max(versions))
+    return layout.manifest_path(versions[-1])

@@ -36,6 +36,11 @@ class LedgerEntry:
     run_id: str
     recipe: str
 
+    @property
+    def files(self) -> set[str]:
+        """The files that hold its rows, of predictions and of rejects."""
+        return {*self.parts, *self.rejects}
+
 
 class Ledger:
     """Every entry that is in force, looked up by the path of the input."""

@@ -129,10 +129,14 @@ class Manifest(Document, frozen=True):
     histogram: Histogram | None = None
 
     @property
+    def all_files(self) -> tuple[PartFile, ...]:
+        """The live files of predictions and of rejects."""
+        return (*self.files, *self.rejects)
+
+    @property
     def made_by(self) -> str:
         """The sha256 of the model of its own predictions: a backfill's may be another than `model`."""
-        files = (*self.files, *self.rejects)
-        own = (file.model_sha256 for file in files if file.run_id == self.run_id)
+        own = (file.model_sha256 for file in self.all_files if file.run_id == self.run_id)
         return next(own, self.model.sha256)
 
 

@@ -187,8 +187,8 @@ def _settle(store: Store, manifest: Manifest, parent: Manifest | None) -> None:
 
     The process that wrote them may have been killed while making them durable.
     """
-    old = {file.path for file in (*parent.files, *parent.rejects)} if parent else set[str]()
-    new = {file.path for file in (*manifest.files, *manifest.rejects)} - old
+    old = {file.path for file in parent.all_files} if parent else set[str]()
+    new = {file.path for file in manifest.all_files} - old
     model = manifest.model
     store.settle([*new, model.path, model.recipe, *([model.sidecar] if model.sidecar else [])])
 

@@ -42,16 +42,21 @@ def newest_manifest(store: Store) -> Manifest | None:
     if pointer:
         newest = pointer[0]
     else:
-        found = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
-        versions = [version for version in found if version is not None]
+        versions = list_versions(store)
         if not versions:
             return None
-        newest = read_manifest(store, max(versions))
+        newest = read_manifest(store, versions[-1])
     while True:
         try:
             newest = read_manifest(store, newest.version + 1)
         except Missing:
             return newest
+
+
+def list_versions(store: Store) -> list[int]:
+    """The numbers of all manifests, in order."""
+    versions = (layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries)
+    return sorted(version for version in versions if version is not None)
 
 
 def read_manifest(store: Store, version: int) -> Manifest:

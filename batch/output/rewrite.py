@@ -38,7 +38,7 @@ def without_inputs(
     their inputs leave. Raises `Damaged` for a part that is damaged.
     """
     entries = [entry for entry in map(ledger.get, leaving) if entry]
-    touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)} | {*unread}
+    touched = {path for entry in entries for path in entry.files} | {*unread}
     if not touched:
         return Rewritten(manifest.files, manifest.rejects, ())
     moved = {
@@ -47,11 +47,7 @@ def without_inputs(
         for file in files
         if file.path in touched
     }
-    staying = [
-        entry
-        for entry in ledger
-        if entry.path not in leaving and touched & {*entry.parts, *entry.rejects}
-    ]
+    staying = [entry for entry in ledger if entry.path not in leaving and touched & entry.files]
     return Rewritten(
         files=_exchanged(manifest.files, moved),
         rejects=_exchanged(manifest.rejects, moved),

@@ -21,10 +21,9 @@ from pathlib import Path
 from batch.errors import StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing
 from batch.store.names import naming
-from batch.store.writers import this_host, writer_is_dead
+from batch.store.writers import is_leftover, this_host
 
 _UNFINISHED = ".tmp"
-_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _SWAPPING = threading.Lock()
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -118,8 +117,7 @@ class LocalStore:
         folder = self._root / _UNFINISHED
         with naming(folder), suppress(FileNotFoundError):
             for item in os.scandir(folder):
-                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
-                if forgotten or writer_is_dead(item.name):
+                if is_leftover(item):
                     Path(item).unlink(missing_ok=True)
 
     @contextmanager

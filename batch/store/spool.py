@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -17,12 +16,11 @@ from pathlib import Path
 from batch.errors import StoreDown
 from batch.store.host_folders import spool_folder
 from batch.store.names import naming
-from batch.store.writers import this_host, writer_is_dead
+from batch.store.writers import is_leftover, this_host
 from batch.wording import sized
 
 #: Space to leave free beyond the file: others write to the same disk.
 _SPARE_BYTES = 64 << 20
-_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{16}")
 _HINT = "set BATCH_PREDICT_SPOOL to a folder on a local disk with room"
 _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
@@ -90,8 +88,7 @@ def sweep_spool() -> None:
             if not _OURS.fullmatch(item.name):
                 continue
             with suppress(FileNotFoundError):
-                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
-                if not (forgotten or writer_is_dead(item.name)):
+                if not is_leftover(item):
                     continue
                 if item.is_dir(follow_symlinks=False):
                     shutil.rmtree(item, ignore_errors=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from functools import cache
 from pathlib import Path
+
+_FORGOTTEN_SECONDS = 7 * 86400
 
 
 @cache
@@ -17,6 +20,14 @@ def this_host() -> str:
     except OSError:  # Not Linux: the name of the host must do.
         where = os.uname().nodename
     return hashlib.sha256(where.encode()).hexdigest()[:8]
+
+
+def is_leftover(item: os.DirEntry[str]) -> bool:
+    """Whether an unfinished file, named after its writer, will never be finished.
+
+    Files of other hosts, and of this one before it was rebooted, are leftovers after a week.
+    """
+    return time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS or writer_is_dead(item.name)
 
 
 def writer_is_dead(name: str) -> bool:

@@ -50,7 +50,7 @@ class Damage:
 
     def leaving(self) -> set[str]:
         """The inputs with any unusable row: all their rows leave."""
-        return self.inputs | {entry.path for entry in self.entries if self.files & _named(entry)}
+        return self.inputs | {entry.path for entry in self.entries if self.files & entry.files}
 
 
 def audit(
@@ -60,7 +60,7 @@ def audit(
 
     With `deep`, row by row. Damage is a finding; everything else is still compared.
     """
-    files = {file.path for file in (*live.files, *live.rejects)}
+    files = {file.path for file in live.all_files}
     work = _Audit(store, live, files, deep, repair, Damage(files=files & {*broken}))
     work.read_ledger(broken)
     work.check_entries()
@@ -87,7 +87,7 @@ class _Audit:
         entries = tuple(Ledger.from_segments(readable))
         if not self.damage.is_ledger_whole:
             # A later entry may be lost: those whose files left are not in force any more.
-            entries = tuple(entry for entry in entries if _named(entry) <= self.paths)
+            entries = tuple(entry for entry in entries if entry.files <= self.paths)
         self.damage.entries = entries
 
     def _read(self, segment: LedgerFile) -> tuple[str, bytes] | None:
@@ -118,7 +118,7 @@ class _Audit:
                 )
 
     def _wrong(self, entry: LedgerEntry) -> str:
-        if gone := _named(entry) - self.paths:
+        if gone := entry.files - self.paths:
             return f"lists {_listed(gone)}, which is not live"
         if entry.records != entry.predicted + entry.rejected:
             return "does not add up: records are not predicted + rejected"
@@ -290,10 +290,6 @@ def _difference(rows: _Rows, expected: Counter[str]) -> str:
     found, said = rows.counts[name], expected[name]
     others = f"; {counted(len(wrong) - 1, 'other input')} differ too" if len(wrong) > 1 else ""
     return f"found {counted(found, 'row')} of {name}, the ledger says {said:,}{others}"
-
-
-def _named(entry: LedgerEntry) -> set[str]:
-    return {*entry.parts, *entry.rejects}
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -114,7 +114,7 @@ def _named(manifests: Iterable[Manifest]) -> dict[str, _Named]:
 
 def _objects(manifest: Manifest) -> Iterator[tuple[str, int | None, str | None]]:
     """Path, size and sha256 of every object of a version."""
-    for file in (*manifest.files, *manifest.rejects):
+    for file in manifest.all_files:
         yield file.path, file.bytes, file.sha256
     for segment in manifest.ledger:
         yield segment.path, None, segment.sha256

@@ -17,7 +17,7 @@ from batch.output.manifest import Manifest
 from batch.output.pending import list_plans, read_plan
 from batch.output.plan import Plan
 from batch.output.publish import move_pointer
-from batch.output.read import newest_manifest, read_manifest, read_pointer
+from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
 from batch.store.base import Entry, Missing, Store
 
 #: Nothing refers yet to objects that a running run has just written; no run takes this long.
@@ -112,7 +112,7 @@ def _references(store: Store, *, keep_from: int) -> _References:
         if path.parent.name in recipes
     }
     for manifest in manifests:
-        files = (*manifest.files, *manifest.rejects)
+        files = manifest.all_files
         models |= {manifest.model.sha256, *(file.model_sha256 for file in files)}
         recipes |= {
             PurePosixPath(manifest.model.recipe).parent.name,
@@ -145,9 +145,8 @@ def _plans(store: Store) -> list[Plan]:
 
 
 def _manifests(store: Store, keep_from: int) -> list[Manifest]:
-    versions = [layout.version_of(entry.path) for entry in store.list("manifests").entries]
     found = []
-    for version in sorted(version for version in versions if version is not None):
+    for version in list_versions(store):
         if version >= keep_from:
             try:
                 found.append(read_manifest(store, version))
@@ -157,7 +156,7 @@ def _manifests(store: Store, keep_from: int) -> list[Manifest]:
 
 
 def _named(manifest: Manifest) -> Sequence[str]:
-    parts = [file.path for file in (*manifest.files, *manifest.rejects)]
+    parts = [file.path for file in manifest.all_files]
     return parts + [segment.path for segment in manifest.ledger]
 
 

@@ -155,7 +155,7 @@ def _without_damage(
     )
     entries = {entry.path: entry for entry in ledger if entry.path not in mending.leaving}
     entries |= {entry.path: entry for entry in rewritten.entries}
-    gone = {file.path for file in (*live.files, *live.rejects)}
+    gone = {file.path for file in live.all_files}
     gone -= {file.path for file in (*rewritten.files, *rewritten.rejects)}
     _give_up_plans(store, gone, now=clock())
     return dataclasses.replace(

@@ -111,7 +111,7 @@ def _require_whole(store: Store, manifest: Manifest) -> None:
     Clients would refuse a damaged version and keep serving the one to get rid of.
     """
     damaged = damaged_objects(store, [manifest], deep=True)
-    for file in (*manifest.files, *manifest.rejects):
+    for file in manifest.all_files:
         if file.path in damaged:
             raise Damaged(
                 f"{store.url}/{file.path}: {damaged[file.path].what}, so version "

@@ -10,7 +10,7 @@ import msgspec
 from batch.errors import BatchError, Damaged, DoesNotFit
 from batch.output import layout
 from batch.output.manifest import Counts, Manifest
-from batch.output.read import newest_manifest, read_manifest, read_pointer
+from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.upkeep.audit import Damage, audit
@@ -104,8 +104,7 @@ class _History:
     def read(self, store: Store) -> None:
         pointer = self._pointer(store)
         # Listed after the pointer was read: its version is there.
-        names = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
-        versions = {version for version in names if version is not None}
+        versions = {*list_versions(store)}
         versions |= {pointer.version} if pointer else set()
         for version in range(max(versions, default=0), 0, -1):
             if self.kept and version < self.kept[0].oldest_kept:

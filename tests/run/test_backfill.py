@@ -466,7 +466,7 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]
         assert "gave up backfill" in CliRunner().invoke(main, arguments).output
-        assert "or under way" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
+        assert "or in progress" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
     assert again(days, inputs=("*",)).run_id != plan.parent.name
 
 

@@ -293,7 +293,7 @@ def test_a_damaged_ledger_needs_a_yes(published: JobFolder) -> None:
     """What it says that nobody else knows is lost."""
     damaged.missing("ledger")(published.output)
     found = command(published)
-    assert (found.exit_code, "open again would be 2 inputs: 1.csv, 2.csv" in found.stderr) == (
+    assert (found.exit_code, "to be predicted again: 2 inputs: 1.csv, 2.csv" in found.stderr) == (
         69,
         True,
     )
