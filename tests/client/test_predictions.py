@@ -742,8 +742,8 @@ _MODULES = """
 import sys
 import batch.client
 
-heavy = {"pandas", "sklearn", "click", "rich", "boto3"}
-print((heavy | {"pyarrow", "numpy", "pydantic"}) & sys.modules.keys())
+heavy = {"pandas", "sklearn", "click", "rich", "boto3", "joblib", "pydantic"}
+print((heavy | {"pyarrow", "numpy"}) & sys.modules.keys())
 predictions = batch.client.Predictions(sys.argv[1])
 assert predictions.get("a") == predictions.get_many(["a"])[0]
 predictions.table()
