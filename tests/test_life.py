@@ -26,7 +26,7 @@ from batch.errors import Damaged
 from batch.job.job import Job
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.run.outcome import Outcome
+from batch.run.outcome import RunResult
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.prune import prune
@@ -139,7 +139,7 @@ class Life(RuleBasedStateMachine):
     @rule(at=st.integers(1, 30))
     def run_twice_at_once(self, at: int) -> None:
         """Another host's whole run happens in the middle of ours."""
-        state, outcomes = os.environ["BATCH_PREDICT_STATE"], list[Outcome]()
+        state, outcomes = os.environ["BATCH_PREDICT_STATE"], list[RunResult]()
 
         def other() -> None:
             os.environ["BATCH_PREDICT_STATE"] = f"{state}-other"

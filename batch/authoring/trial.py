@@ -15,7 +15,6 @@ from batch.errors import BadData, NoInput
 from batch.inputs.survey import survey_inputs
 from batch.job.job import Job
 from batch.logs import utc_now
-from batch.model.model_file import model_file
 from batch.model.recipe import Recipe
 from batch.model.sidecar import Sidecar
 from batch.output.ledger import Ledger
@@ -23,10 +22,10 @@ from batch.output.open import open_output
 from batch.output.plan import PlannedInput
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
-from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.records.columns import InputColumn
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.outcome import Trace
-from batch.run.recipes import Incoming, recipe_of
 from batch.store import open_store
 
 if TYPE_CHECKING:
@@ -129,24 +128,24 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     Raises `NoInput`, `TryAgain` and `DoesNotFit` as a run does before its first record.
     """
     from batch.model.load import load_scorer
-    from batch.run.predict.assignment import columns_to_read
+    from batch.run.predict.predictor import columns_to_read
 
     output = open_output(job)
     live = read_live(output)
     require_same_output(live, job)
     todo = (source.planned,) if source else ()
-    with model_file(job.model_url) as model:
-        asked = source.job if source else job
-        incoming = Incoming(todo, open_store(asked.pattern.base))
-        recipe, sidecar = recipe_of(asked, output, live, incoming, model=model)
+    asked = source.job if source else job
+    incoming = Incoming(todo, open_store(asked.pattern.base))
+    with job_model(asked, output, live, incoming) as model:
         scorer = load_scorer(
-            model,
-            recipe,
-            sidecar,
+            model.path,
+            model.recipe,
+            model.sidecar,
             code_folder=job.folder,
             allow_version_mismatch=job.settings.model.allow_version_mismatch,
         )
-    return LoadedModel(recipe, sidecar, scorer, columns_to_read(job, recipe, scorer))
+    columns = columns_to_read(job, model.recipe, scorer)
+    return LoadedModel(model.recipe, model.sidecar, scorer, columns)
 
 
 def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -> Trial:
@@ -174,7 +173,7 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
                 carried = [*model.recipe.key, *model.recipe.passthrough]
                 taken = records if scored.positions is None else records.take(scored.positions)
                 predictions = side_by_side(taken, carried, scored.predictions)
-    except Unreadable as error:
+    except UnreadableInput as error:
         raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "
                       "of it under [input]") from None  # fmt: skip
     return Trial(

@@ -66,7 +66,7 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
       batch-predict backfill flight_delays --from 2013-12-20 --model v3
     """
     from batch.job.job_file import load_job
-    from batch.run.memory import use_one_heap
+    from batch.run.machine import use_one_heap
 
     found = load_job(job)
     use_one_heap(found.settings.input.resolved_format)

@@ -23,7 +23,7 @@ def complain(message: str, hint: str = "", *details: str) -> None:
         click.echo(f"  next: {hint}", err=True)
 
 
-def report(what: str, name: str, outcome: outcome.Outcome) -> None:
+def report(what: str, name: str, outcome: outcome.RunResult) -> None:
     """One line for a person who watches, one block when something is wrong."""
     watched = is_watched()
     if outcome.exit_code == 0:

@@ -61,7 +61,7 @@ def run(job: str, dry_run: bool, accept_older: bool, wait: timedelta) -> None:
       batch-predict run flight_delays --dry-run
     """
     from batch.job.job_file import load_job
-    from batch.run.memory import use_one_heap
+    from batch.run.machine import use_one_heap
 
     found = load_job(job)
     use_one_heap(found.settings.input.resolved_format)

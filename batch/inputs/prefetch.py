@@ -35,15 +35,16 @@ _OVER, _UNFINISHED = "over", "unfinished"
 
 
 class Ahead:
-    """Brings inputs of a remote store while it is entered."""
+    """Brings inputs of a remote store while it is entered; the `first` ones at once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, first: Sequence[PlannedInput] = ()) -> None:
+        self._store, self._first = store, first
         self._wanted: tuple[PlannedInput, ...] = ()
         self._folder: Path | None = None
         self._bringing = ExitStack()
 
     def __enter__(self) -> Self:
+        self.begin(self._first)
         return self
 
     def __exit__(self, *_: object) -> None:

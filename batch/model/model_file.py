@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from batch.model.sidecar import sidecar_path
+from batch.model.published import model_info
+from batch.model.recipe import Recipe
+from batch.model.sidecar import Sidecar, sidecar_path
+from batch.output.manifest import ModelInfo
 from batch.store import open_store
 from batch.store.base import Missing
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model file, how it predicts, and the folder of its hooks.
+
+    With `keeps_model` it is another one than the job's: applications are not told of it.
+    """
+
+    path: Path
+    recipe: Recipe
+    sidecar: Sidecar | None
+    code_folder: Path
+    keeps_model: bool = False
+
+    @property
+    def info(self) -> ModelInfo:
+        """As a manifest names it."""
+        return model_info(self.recipe, self.sidecar)
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether threads may predict side by side: unknown of hooks, and without a sidecar."""
+        has_hooks = self.recipe.preprocess or self.recipe.postprocess
+        return not has_hooks and self.sidecar is not None and self.sidecar.is_thread_safe
 
 
 @contextmanager

@@ -47,12 +47,6 @@ class Recipe(Document, frozen=True):
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
-def is_thread_safe(recipe: Recipe, sidecar: Sidecar | None) -> bool:
-    """Whether threads may predict side by side: of hooks, and without a sidecar, nobody knows."""
-    has_hooks = recipe.preprocess or recipe.postprocess
-    return not has_hooks and sidecar is not None and sidecar.is_thread_safe
-
-
 def compose(
     job: Job, model_sha256: str, sidecar: Sidecar | None, pinned: dict[str, InputColumn]
 ) -> Recipe:

@@ -16,6 +16,7 @@ from batch.errors import BadUsage, DoesNotFit
 from batch.inputs.prefetch import Ahead
 from batch.inputs.survey import survey_inputs
 from batch.job.job import Job
+from batch.model.model_file import ChosenModel
 from batch.output.ledger import Ledger
 from batch.output.manifest import Manifest
 from batch.output.plan import PlannedInput
@@ -23,15 +24,15 @@ from batch.output.publish import require_not_paused, require_same_output
 from batch.output.read import read_live
 from batch.output.run_record import RunRecord, read_records
 from batch.output.version import Live
-from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live
-from batch.run.chosen_model import ChosenModel, chosen_model
-from batch.run.execute import Task
-from batch.run.host_state import read_suspects
-from batch.run.outcome import Outcome
+from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
+from batch.run.chosen_model import Incoming, requested_model
+from batch.run.completion import judge_work, publish_work
+from batch.run.execute import execute, plan_work
+from batch.run.outcome import Outcome, RunResult
 from batch.run.selection import Choice, Request, choose, require_dates
 from batch.store import open_store
 from batch.store.base import Store
-from batch.wording import command
+from batch.wording import command, counted
 
 #: From how many past runs the speed is taken, and how many records are searched for them.
 _PAST_RUNS, _PAST_RECORDS = 5, 50
@@ -83,56 +84,47 @@ def propose(job: Job, request: Request, options: Options) -> Proposal:
         )
 
 
-def backfill(job: Job, request: Request, options: Options) -> Outcome:
+def backfill(job: Job, request: Request, options: Options) -> RunResult:
     """Predict again what the request means, and publish it as one version.
 
     One that was interrupted goes on where it was when the same is asked for again. Runs go on
     beside it: what one of them takes in first stays, and is named. Raises `BadUsage`.
     """
     _require_fit(job, request)
-    return attempt(
-        job, options, kind="backfill", work=lambda begun: anew(lambda: _backfill(begun, request))
-    )
+    with attempt(job, options, kind="backfill") as this:
+        this.take_lock()
+        this.result = _backfill(this, request)
+    return this.result
 
 
-def _backfill(begun: Attempt, request: Request) -> Outcome:
-    job = begun.job
-    live = open_live(begun)
+@replanned
+def _backfill(this: Attempt, request: Request) -> RunResult:
+    job = this.job
+    live = open_live(this)
     with (
-        _chosen(job, begun.store, live, request) as (choice, model),
+        _chosen(job, this.store, live, request) as (choice, model),
         Ahead(open_store(job.pattern.base)) as ahead,
     ):
-        begun.trace.waiting = len(choice.waiting)
+        this.trace.waiting = len(choice.waiting)
         if not choice.todo:
             return _nothing(live, choice, request)
-        task = Task(
-            job=job,
-            model=model.path,
-            recipe=model.recipe,
-            sidecar=model.sidecar,
-            todo=choice.todo,
-            ledger=live.ledger,
-            open_output=begun.options.open_output,
-            code_folder=model.code_folder,
-            ahead=ahead,
-            request=msgspec.json.encode(request).decode(),
-            keeps_model=model.keeps_model,
-            suspects=read_suspects(begun.store.url),
-            left_behind=begun.lock.left_behind,
-            note=begun.lock.note,
-        )
-        outcome = carry_out(begun, live, task)
-    _require_some_read(outcome, choice, live.ledger)
-    return outcome
+        asked = msgspec.json.encode(request).decode()
+        work = plan_work(this, live, model, choice.todo, asked)
+        work = execute(this, work, model, ahead)
+    checks = judge_work(this, live, work)
+    result = publish_work(this, live, work, checks)
+    _require_some_read(result, choice, live.ledger)
+    return result
 
 
 @contextmanager
 def _chosen(
     job: Job, store: Store, live: Live, request: Request
 ) -> Iterator[tuple[Choice, ChosenModel]]:
-    found = survey_inputs(job, live.ledger, again=True)
-    with chosen_model(job, store, live, request, found.todo) as model:
-        choice = choose(job, found, live.ledger, request, recipe=model.recipe.digest())
+    survey = survey_inputs(job, live.ledger, again=True)
+    incoming = Incoming(survey.todo, open_store(job.pattern.base))
+    with requested_model(job, store, live, incoming, request) as model:
+        choice = choose(job, survey, live.ledger, request, recipe=model.recipe.digest())
         if job.settings.output.mode == "replace" and choice.waiting:
             choice = dataclasses.replace(choice, todo=())  # A version holds all, or is not made.
         yield choice, model
@@ -155,28 +147,27 @@ def _require_fit(job: Job, request: Request) -> None:
         )
 
 
-def _require_some_read(outcome: Outcome, choice: Choice, ledger: Ledger) -> None:
+def _require_some_read(result: RunResult, choice: Choice, ledger: Ledger) -> None:
     """Inputs that were predicted before, and of which none can be read: it is the model."""
-    if outcome.name != "unreadable" or any(one.path not in ledger for one in choice.todo):
+    if result.outcome != Outcome.UNREADABLE or any(one.path not in ledger for one in choice.todo):
         return
-    first = outcome.unreadable[0]
+    first = result.unreadable[0]
     raise DoesNotFit(
-        f"nothing published: none of the {len(choice.todo):,} inputs, which were predicted before, "
-        f"can be read for this model: {first.path}: {first.reason}",
+        f"nothing published: this model can read none of the {counted(len(choice.todo), 'input')} "
+        f"that were predicted before; first: {first.path}: {first.reason}",
         "choose another model, or correct [input.columns]",
     )
 
 
-def _nothing(live: Live, choice: Choice, request: Request) -> Outcome:
-    waiting = f"; {len(choice.waiting):,} inputs wait" if choice.waiting else ""
+def _nothing(live: Live, choice: Choice, request: Request) -> RunResult:
+    waiting = f"; {counted(len(choice.waiting), 'input')} not ready yet" if choice.waiting else ""
     if choice.too_old:
-        waiting += f"; {len(choice.too_old):,} are older than output.window"
-    which = f" is {request.only}" if request.only else " is left to predict"
-    return Outcome(
-        "nothing to do",
-        0,
-        f"nothing to do: of {choice.in_range:,} inputs in range none{which}{waiting}; "
-        f"version {live.version} stays",
+        waiting += f"; {len(choice.too_old):,} older than output.window"
+    which = f" {request.only}" if request.only else " left to predict"
+    return RunResult(
+        Outcome.NOTHING_TO_DO,
+        f"nothing to do: {counted(choice.in_range, 'input')} in range, none{which}{waiting}; "
+        f"version {live.version} is still live",
         version=live.version,
         waiting=len(choice.waiting),
     )

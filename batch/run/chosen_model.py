@@ -1,46 +1,53 @@
-"""The model that a backfill predicts by: the job's own, another file, or that of an earlier version."""
+"""The model that a run or a backfill predicts by, and how it predicts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import DoesNotFit
 from batch.job.job import Job
-from batch.model.model_file import model_file
-from batch.model.recipe import Recipe
-from batch.model.sidecar import Sidecar
+from batch.model.model_file import ChosenModel, model_file
+from batch.model.recipe import Recipe, compose
+from batch.model.sidecar import Sidecar, read_model_file
 from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live
-from batch.run.recipes import Incoming, recipe_of
+from batch.records.chunk import UnreadableInput
+from batch.records.columns import InputColumn
 from batch.run.selection import Request
-from batch.store import open_store
-from batch.store.base import Store
+from batch.store.base import Changed, Missing, Source, Store
 
 _VERSION = re.compile(r"v(\d+)")
 
 
 @dataclass(frozen=True)
-class ChosenModel:
-    """A model file, how it predicts, and the folder of its hooks.
+class Incoming:
+    """Inputs to take in, and where they are read from."""
 
-    With `keeps_model` it is another one than the job's: applications are not told of it.
-    """
-
-    path: Path
-    recipe: Recipe
-    sidecar: Sidecar | None
-    code_folder: Path
-    keeps_model: bool
+    todo: Sequence[PlannedInput]
+    source: Source
 
 
 @contextmanager
-def chosen_model(
-    job: Job, store: Store, live: Live, request: Request, todo: Sequence[PlannedInput]
+def job_model(
+    job: Job, store: Store, live: Live, incoming: Incoming, *, other: str | None = None
+) -> Iterator[ChosenModel]:
+    """The model that is in place for a job, or an `other` file, and how it predicts.
+
+    Raises `DoesNotFit`.
+    """
+    with model_file(other or job.model_url) as path:
+        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
+        yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
+
+
+@contextmanager
+def requested_model(
+    job: Job, store: Store, live: Live, incoming: Incoming, request: Request
 ) -> Iterator[ChosenModel]:
     """The model that a request names, by default the job's own.
 
@@ -48,14 +55,12 @@ def chosen_model(
     """
     version = _VERSION.fullmatch(request.model or "")
     if version:
-        with _model_of_version(store, live, int(version[1])) as chosen:
-            yield chosen
+        with _model_of_version(store, live, int(version[1])) as model:
+            yield model
         return
     other = _located(request.model) if request.model else None
-    with model_file(other or job.model_url) as path:
-        incoming = Incoming(todo, open_store(job.pattern.base))
-        recipe, sidecar = recipe_of(job, store, live, incoming, model=path, other=other)
-        yield ChosenModel(path, recipe, sidecar, job.folder, keeps_model=bool(other))
+    with job_model(job, store, live, incoming, other=other) as model:
+        yield model
 
 
 @contextmanager
@@ -67,8 +72,8 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
     info = manifest.model
     if manifest.made_by != info.sha256:
         raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
-            f"applications were told of {info.sha256[:12]} still",
+            f"version {version} was made by a backfill with another model ({manifest.made_by[:12]}) "
+            f"than the one published with it ({info.sha256[:12]})",
             "pass the file of that model, or a version made by a run with it",
         )
     recipe = read_recipe(store, info)
@@ -79,3 +84,46 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
 
 def _located(model: str) -> str:
     return model if "://" in model else str(Path(model).absolute())
+
+
+def recipe_of(
+    job: Job, store: Store, live: Live, incoming: Incoming, *, model: Path,
+    other: str | None = None,
+) -> tuple[Recipe, Sidecar | None]:  # fmt: skip
+    """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`.
+
+    `other` is where the model comes from if that is not the job's own path.
+    """
+    pin = None if other else job.settings.model.sha256
+    sha256, sidecar = read_model_file(model, pin=pin, source=other or job.model_url)
+    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, incoming)), sidecar
+
+
+def _pinned_columns(
+    job: Job, store: Store, live: Live, incoming: Incoming
+) -> dict[str, InputColumn]:
+    """The types of the key and the passed-through columns that only Parquet files tell.
+
+    Once published they stay what they are; before, the first readable input decides.
+    """
+    if job.settings.input.resolved_format != "parquet":
+        return {}
+    from batch.inputs.decoding.parquet import file_columns
+    from batch.model.published import read_recipe
+
+    carried = dict.fromkeys([*job.settings.input.key, *job.settings.output.passthrough])
+    pinned: dict[str, InputColumn] = {}
+    if live.manifest:
+        with suppress(Missing):  # Then this run writes it again.
+            recipe = read_recipe(store, live.manifest.model)
+            pinned = {column.name: column for column in recipe.columns if column.name in carried}
+    unknown = [name for name in carried if name not in pinned]
+    for planned in incoming.todo if unknown else ():
+        try:
+            with incoming.source.fetch(
+                planned.path, token=planned.token, size=planned.size
+            ) as local:
+                return pinned | {column.name: column for column in file_columns(local, unknown)}
+        except (UnreadableInput, Missing, Changed):
+            continue  # It becomes an unreadable input; the next one tells the types.
+    return pinned

@@ -4,84 +4,68 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
+from batch.job.job import Job
 from batch.logs import log
 from batch.output.ledger import LedgerEntry, seen_mark
 from batch.output.manifest import (
     CheckResult,
     Counts,
-    Kind,
     Manifest,
-    ModelInfo,
     PartFile,
-    Unreadable,
 )
-from batch.output.plan import InputResult, PlannedInput, Receipt
+from batch.output.plan import InputResult, Plan, PlannedInput, Receipt
 from batch.output.rewrite import Rewritten, without_inputs
 from batch.output.version import Draft, Live, union_columns
 from batch.records.histogram import Histogram, merged
+from batch.run.resume import Work
 from batch.store.base import Store
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A run whose slices are all done, ready to be judged and published.
-
-    `request` tells one backfill from another. With `keeps_model` the live version's model stays the
-    one that applications are told of; with `is_forced` no check holds it.
-    """
-
-    kind: Kind
-    run_id: str
-    recipe: str
-    model: ModelInfo
-    receipts: tuple[Receipt, ...]
-    replaces: bool
-    request: str = ""
-    keeps_model: bool = False
-    is_forced: bool = False
-    checks: tuple[CheckResult, ...] = ()
-
-
-def draft(store: Store, live: Live, run: Finished) -> Draft | None:
+def draft(
+    store: Store, job: Job, live: Live, work: Work, checks: tuple[CheckResult, ...]
+) -> Draft | None:
     """What the run makes of the version that it extends; None if nothing of it can be used.
 
     A slice counts only if each of its inputs still has the ledger entry that the plan saw: then
     nobody else took it in meanwhile. In `replace` mode one slice that does not count spoils all.
     """
-    receipts = [receipt for receipt in run.receipts if _still_fits(live, receipt)]
-    if run.replaces and len(receipts) != len(run.receipts):
+    plan, replaces = work.plan, job.settings.output.mode == "replace"
+    receipts = [receipt for receipt in work.receipts if _still_fits(live, receipt)]
+    if replaces and len(receipts) != len(work.receipts):
         return None
     parts = tuple(receipt.part for receipt in receipts if receipt.part)
     rejects = tuple(receipt.rejects for receipt in receipts if receipt.rejects)
     new = [
         result for receipt in receipts for result in receipt.results if result.outcome == "taken"
     ]
-    whole = run.replaces and bool(new)
-    kept = Rewritten((), (), ()) if whole else _kept(store, live, run.run_id, new)
-    entries = _entries(live, run, receipts, moved=kept.entries)
+    whole = replaces and bool(new)
+    kept = Rewritten((), (), ()) if whole else _kept(store, live, plan.run_id, new)
+    entries = _entries(live, plan, receipts, moved=kept.entries)
     if not entries:
         return None
     columns = live.manifest.columns if live.manifest else ()
-    keeps = live.manifest if run.keeps_model else None
+    keeps = live.manifest if plan.keeps_model else None
     for receipt in receipts:
         columns = union_columns(columns, receipt.columns)
+    #: It makes nothing fresher, and the next run is compared with the last run of its recipe.
+    is_past = plan.kind == "backfill" and not replaces
     return Draft(
-        kind=run.kind,
-        run_id=run.run_id,
+        kind="backfill" if plan.kind == "backfill" else "run",
+        run_id=plan.run_id,
         files=(*kept.files, *parts),
         rejects=(*kept.rejects, *rejects),
         entries=entries,
         whole_ledger=whole,
         columns=columns,
-        model=keeps.model if keeps else run.model,
+        model=keeps.model if keeps else plan.model,
         added=count(receipts),
-        unreadable=unreadable(receipts),
-        checks=run.checks,
-        histogram=keeps.histogram if keeps else _histogram(live.manifest, run, receipts),
-        stale_after=_stale_after(live.manifest, run),
+        unreadable=dataclasses.replace(work, receipts=tuple(receipts)).unreadable,
+        checks=checks,
+        histogram=keeps.histogram
+        if keeps
+        else _histogram(live.manifest, plan, receipts, is_past=is_past),
+        stale_after=live.manifest.stale_after if live.manifest and is_past else None,
     )
 
 
@@ -99,16 +83,6 @@ def count(receipts: Sequence[Receipt]) -> Counts:
     )
 
 
-def unreadable(receipts: Sequence[Receipt]) -> tuple[Unreadable, ...]:
-    """The inputs that could not be read, and why."""
-    return tuple(
-        Unreadable(path=result.path, reason=result.reason)
-        for receipt in receipts
-        for result in receipt.results
-        if result.outcome == "unreadable"
-    )
-
-
 def _still_fits(live: Live, receipt: Receipt) -> bool:
     stale = [
         planned.path
@@ -117,7 +91,7 @@ def _still_fits(live: Live, receipt: Receipt) -> bool:
     ]
     if stale:
         log.warning(
-            "slice %d is left to the next run: taken in by another run meanwhile: %s",
+            "slice %d is left to the next run: another run has published %s",
             receipt.slice.number,
             ", ".join(stale[:5]),
         )
@@ -125,14 +99,14 @@ def _still_fits(live: Live, receipt: Receipt) -> bool:
 
 
 def _entries(
-    live: Live, run: Finished, receipts: Sequence[Receipt], *, moved: Sequence[LedgerEntry]
+    live: Live, plan: Plan, receipts: Sequence[Receipt], *, moved: Sequence[LedgerEntry]
 ) -> tuple[LedgerEntry, ...]:
     """One new entry for every input that was taken in, sent again, or moved to another part."""
     entries = {entry.path: entry for entry in moved}
     for receipt in receipts:
         for planned, result in zip(receipt.slice.inputs, receipt.results, strict=True):
             if result.outcome == "taken":
-                entries[planned.path] = _taken(planned, result, receipt, run)
+                entries[planned.path] = _taken(planned, result, receipt, plan)
             elif result.outcome == "resent":
                 # The same content under a new token: what was predicted from it stays.
                 entry = entries.get(planned.path) or live.ledger.get(planned.path)
@@ -141,9 +115,7 @@ def _entries(
     return tuple(entries.values())
 
 
-def _taken(
-    planned: PlannedInput, result: InputResult, receipt: Receipt, run: Finished
-) -> LedgerEntry:
+def _taken(planned: PlannedInput, result: InputResult, receipt: Receipt, plan: Plan) -> LedgerEntry:
     return LedgerEntry(
         path=planned.path,
         size=planned.size,
@@ -155,8 +127,8 @@ def _taken(
         rejected=result.rejected,
         parts=_paths(receipt.part if result.predicted else None),
         rejects=_paths(receipt.rejects if result.rejected else None),
-        run_id=run.run_id,
-        recipe=run.recipe,
+        run_id=plan.run_id,
+        recipe=plan.recipe,
     )
 
 
@@ -173,15 +145,9 @@ def _paths(file: PartFile | None) -> tuple[str, ...]:
 
 
 def _histogram(
-    live: Manifest | None, run: Finished, receipts: Sequence[Receipt]
+    live: Manifest | None, plan: Plan, receipts: Sequence[Receipt], *, is_past: bool
 ) -> Histogram | None:
     """What the next run is compared with: the last run of its recipe, not a few inputs again."""
-    before = live.histogram if live and live.model.recipe == run.model.recipe else None
-    found = merged(receipt.histogram for receipt in receipts)
-    return (before or found) if run.kind == "backfill" and not run.replaces else (found or before)
-
-
-def _stale_after(live: Manifest | None, run: Finished) -> datetime | None:
-    """A backfill of the past makes nothing fresher; None: what the job file says counts from now."""
-    is_past = run.kind == "backfill" and not run.replaces
-    return live.stale_after if live and is_past else None
+    before = live.histogram if live and live.model.recipe == plan.model.recipe else None
+    now = merged(receipt.histogram for receipt in receipts)
+    return (before or now) if is_past else (now or before)

@@ -14,10 +14,9 @@ from batch.output.plan import HeldNote, Plan
 from batch.output.publish import operator
 from batch.output.read import read_document, read_live
 from batch.run.attempt import Attempt, Options, attempt, open_live
-from batch.run.completion import judge_and_publish
-from batch.run.draft import Finished
-from batch.run.outcome import Outcome
-from batch.run.resume import read_receipt
+from batch.run.completion import judge_work, publish_work
+from batch.run.outcome import RunResult
+from batch.run.resume import Work, read_receipt
 from batch.store.base import Missing, Store
 from batch.wording import command
 
@@ -66,15 +65,19 @@ def discard(store: Store, *, now: datetime, run_id: str | None = None) -> tuple[
     return found
 
 
-def publish_held(job: Job, options: Options, *, run_id: str | None, is_forced: bool) -> Outcome:
+def publish_held(job: Job, options: Options, *, run_id: str | None, is_forced: bool) -> RunResult:
     """Judge a held run by today's limits and publish it; with `is_forced` whatever they say.
 
     Raises `NoInput` when none is held, `BadUsage` when several are and none is named.
     """
     held = _only_one(held_runs(options.open_output(job), run_id=run_id), job)
-    return attempt(
-        job, options, kind=held.kind, work=lambda begun: _release(begun, held, is_forced=is_forced)
-    )
+    with attempt(job, options, kind=held.kind) as this:
+        this.take_lock()
+        live = open_live(this)
+        work = _work_of(this, held.plan)
+        checks = judge_work(this, live, work, is_forced=is_forced)
+        this.result = publish_work(this, live, work, checks)
+    return this.result
 
 
 def _only_one(held: tuple[HeldRun, ...], job: Job) -> HeldRun:
@@ -87,22 +90,9 @@ def _only_one(held: tuple[HeldRun, ...], job: Job) -> HeldRun:
     return held[0]
 
 
-def _release(begun: Attempt, held: HeldRun, *, is_forced: bool) -> Outcome:
-    live = open_live(begun)
-    plan, job, store = held.plan, begun.job, begun.store
-    begun.trace.run_id, begun.trace.recipe = plan.run_id, plan.recipe
-    run = Finished(
-        kind=held.kind,
-        run_id=plan.run_id,
-        recipe=plan.recipe,
-        model=plan.model,
-        receipts=tuple(read_receipt(store, piece, plan.recipe) for piece in plan.slices),
-        replaces=job.settings.output.mode == "replace",
-        request=plan.request,
-        keeps_model=plan.keeps_model,
-        is_forced=is_forced,
-    )
-    return judge_and_publish(store, job, live, run, begun.trace, clock=begun.options.clock)
+def _work_of(this: Attempt, plan: Plan) -> Work:
+    this.trace.run_id, this.trace.recipe = plan.run_id, plan.recipe
+    return Work(plan, tuple(read_receipt(this.store, piece, plan.recipe) for piece in plan.slices))
 
 
 def _unpublished(store: Store) -> tuple[Plans, list[str]]:

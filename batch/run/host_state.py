@@ -55,8 +55,8 @@ def require_not_older(
     found = newest.version if newest else 0
     if found < seen and not accept_older:
         raise OlderOutput(
-            f"{output_url}: found {f'version {found}' if found else 'no version'}, this host saw "
-            f"version {seen} there; is the disk mounted?",
+            f"{output_url}: found {f'version {found}' if found else 'no version'}, but this host "
+            f"has seen version {seen} there; is the disk mounted?",
             "if that is intended, run once with --accept-older",
         )
 

@@ -9,18 +9,19 @@ from batch.errors import BatchError, StoreDown
 from batch.inputs.pack import pack
 from batch.inputs.survey import Survey, survey_inputs
 from batch.job.job import Job
-from batch.model.model_file import model_file
-from batch.model.recipe import Recipe
+from batch.logs import utc_now
 from batch.output.open import open_output
+from batch.output.plan import Plan
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
 from batch.output.version import Live
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.host_state import last_seen, require_not_older
-from batch.run.recipes import Incoming, recipe_of
 from batch.run.replacement import replacement
-from batch.run.resume import adopt, read_pending
+from batch.run.resume import adopt, read_pending, wanted_plan
 from batch.store import open_store
 from batch.store.base import Store
+from batch.wording import counted
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,16 @@ def preview(job: Job) -> Preview:
     found = survey_inputs(job, live.ledger)
     notes = _notes(store, live, seen)
     try:
-        with model_file(job.model_url) as model:
-            incoming = Incoming(found.todo, open_store(job.pattern.base))
-            recipe = recipe_of(job, store, live, incoming, model=model)[0]
+        incoming = Incoming(found.todo, open_store(job.pattern.base))
+        with job_model(job, store, live, incoming) as model:
+            wanted = wanted_plan(job, "run", model, now=utc_now())
     except BatchError as error:
         notes.append(f"a run would stop: {error.message}")
         return _without_recipe(job, live, found, notes)
     if job.settings.output.mode == "replace":
-        found = replacement(job, live, found, recipe)
-    slices, done = _slices(job, store, live, found, recipe, notes)
-    outdated = _outdated(job, live, found, recipe.digest())
+        found = replacement(job, live, found, model.recipe)
+    slices, done = _slices(job, store, live, found, wanted, notes)
+    outdated = _outdated(job, live, found, wanted.recipe)
     return Preview(live.version, found, slices, done, outdated, tuple(notes))
 
 
@@ -65,7 +66,7 @@ def _notes(store: Store, live: Live, seen: int) -> list[str]:
     notes = []
     if live.manifest and live.manifest.paused:
         paused = live.manifest.paused
-        notes.append(f"paused by {paused.by}: {paused.reason}: a run does nothing until unpause")
+        notes.append(f"paused by {paused.by}: {paused.reason}; runs do nothing until unpause")
     try:
         require_not_older(store.url, live.manifest, seen=seen, accept_older=False)
     except StoreDown as error:
@@ -82,17 +83,20 @@ def _without_recipe(job: Job, live: Live, found: Survey, notes: list[str]) -> Pr
 
 
 def _slices(
-    job: Job, store: Store, live: Live, found: Survey, recipe: Recipe, notes: list[str]
+    job: Job, store: Store, live: Live, found: Survey, wanted: Plan, notes: list[str]
 ) -> tuple[int, int]:
     """How many slices a run would have, and how many of them are done already."""
-    pending = read_pending(store, live.ledger, kind="run", job=job.name, recipe=recipe.digest())
+    pending = read_pending(store, live.ledger, wanted)
     appends = job.settings.output.mode == "append"
-    work = adopt(pending, found.todo, new_run_id="preview", waits_for_held=appends)
-    if work.slices and not work.left:
-        notes.append("all is predicted already and waits for a check: a run judges it again")
-    if later := len(found.todo) - sum(len(piece.inputs) for piece in work.slices):
-        notes.append(f"{later:,} inputs that came later wait until the held run is decided")
-    return len(work.slices), len(work.receipts)
+    work = adopt(pending, found.todo, wanted, waits_for_held=appends)
+    slices = work.plan.slices
+    if slices and not work.unfinished:
+        notes.append("everything is predicted and held by a check; a run judges it again")
+    if later := len(found.todo) - sum(len(piece.inputs) for piece in slices):
+        notes.append(
+            f"{counted(later, 'later input')} waiting until the held run is published or discarded"
+        )
+    return len(slices), len(work.receipts)
 
 
 def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:

@@ -6,14 +6,26 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from batch.errors import BadData, BatchError, Damaged
 from batch.inputs.pack import pack
+from batch.job.job import Job
 from batch.logs import log
+from batch.model.model_file import ChosenModel
 from batch.output import layout
 from batch.output.ledger import Ledger
-from batch.output.manifest import PartFile
+from batch.output.manifest import Kind, PartFile, Unreadable
 from batch.output.pending import Plans, give_up, list_plans, read_plan
-from batch.output.plan import Plan, PlanAgain, PlannedInput, Receipt, Slice
+from batch.output.plan import (
+    PLAN_FORMAT,
+    InputResult,
+    Plan,
+    PlanAgain,
+    PlannedInput,
+    Receipt,
+    Slice,
+)
 from batch.output.read import read_document
 from batch.store.base import Missing, Store
 
@@ -35,34 +47,64 @@ class PendingPlan:
 
 
 @dataclass(frozen=True)
-class Adoption:
-    """What to predict: slices done before and slices to do, under the id of one run.
+class Work:
+    """A plan, and the receipts of those of its slices that are done.
 
-    `plan` is the pending plan that is continued whole; None when a new plan must be written.
+    `is_new` tells a plan that is still to be written from one that is continued.
     """
 
-    run_id: str
-    plan: Plan | None
-    slices: tuple[Slice, ...]
+    plan: Plan
     receipts: tuple[Receipt, ...]
+    is_new: bool = False
 
     @property
-    def left(self) -> tuple[Slice, ...]:
-        """The slices that nobody has done yet."""
+    def unfinished(self) -> tuple[Slice, ...]:
+        """The slices without a receipt."""
         done = {receipt.slice.receipt for receipt in self.receipts}
-        return tuple(piece for piece in self.slices if piece.receipt not in done)
+        return tuple(piece for piece in self.plan.slices if piece.receipt not in done)
+
+    @property
+    def results(self) -> list[InputResult]:
+        """What became of the inputs so far."""
+        return [result for receipt in self.receipts for result in receipt.results]
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The inputs that could not be read, and why."""
+        return tuple(
+            Unreadable(path=result.path, reason=result.reason)
+            for result in self.results
+            if result.outcome == "unreadable"
+        )
 
 
-def read_pending(
-    store: Store, ledger: Ledger, *, kind: str, job: str, recipe: str, request: str = ""
-) -> list[PendingPlan]:
-    """The plans that a run of this kind, request and recipe may continue, newest first.
+def wanted_plan(
+    job: Job, kind: Kind, model: ChosenModel, *, now: datetime, request: str = ""
+) -> Plan:
+    """A plan of its own, without slices yet; `request` tells one backfill from another."""
+    return Plan(
+        format=PLAN_FORMAT,
+        run_id=layout.new_run_id(now),
+        kind=kind,
+        job=job.name,
+        recipe=model.recipe.digest(),
+        created_at=now,
+        slices=(),
+        model=model.info,
+        keeps_model=model.keeps_model,
+        request=request,
+    )
 
-    A plan that was published is dead, and so is one that was given up.
+
+def read_pending(store: Store, ledger: Ledger, wanted: Plan) -> list[PendingPlan]:
+    """The plans like the wanted one that may be continued, newest first.
+
+    Of the same kind, job, recipe and request. A plan that was published is dead, and so is one
+    that was given up.
     """
     plans = list_plans(store)
     published = ledger.run_ids()
-    found = []
+    pending = []
     for run_id in reversed(plans.run_ids):
         if run_id in published or plans.is_given_up(run_id):
             continue
@@ -70,21 +112,26 @@ def read_pending(
             plan = read_plan(store, run_id)
         except Missing:
             continue  # Published and cleared by another host meanwhile.
-        if (plan.kind, plan.job, plan.recipe, plan.request) == (kind, job, recipe, request):
-            found.append(_with_receipts(store, plan, plans))
-    return found
+        if _kind_of(plan) == _kind_of(wanted):
+            pending.append(_with_receipts(store, plan, plans))
+    return pending
+
+
+def _kind_of(plan: Plan) -> tuple[str, ...]:
+    return plan.kind, plan.job, plan.recipe, plan.request
 
 
 def adopt(
-    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], *, new_run_id: str,
+    pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], wanted: Plan, *,
     apart: Collection[str] = (), waits_for_held: bool = False,
-) -> Adoption:  # fmt: skip
+) -> Work:  # fmt: skip
     """Cut `todo` into slices, taking over those that a pending plan has receipts for.
 
     A slice fits if its inputs are still to do, with the same tokens and ledger entries. A plan
     that covers everything is continued as it is, unless it holds inputs together that must be
     `apart`, or receipts that are spoiled. So is one that a check holds, if the rest
-    `waits_for_held`: what came later would dilute what is judged.
+    `waits_for_held`: what came later would dilute what is judged. Otherwise the `wanted` plan gets
+    the slices.
     """
     left = {planned.path: planned for planned in todo}
     taken: list[tuple[Slice, Receipt]] = []
@@ -99,7 +146,7 @@ def adopt(
         is_enough = covered == len(left) or (candidate.is_held and waits_for_held)
         whole = len(fitting) == len(plan.slices) and is_enough
         if whole and not taken and not candidate.spoiled and not _joins(candidate, apart):
-            return Adoption(plan.run_id, plan, plan.slices, tuple(receipts.values()))
+            return Work(plan, tuple(receipts.values()))
         for piece in fitting:
             if piece.receipt in receipts:
                 taken.append((piece, receipts[piece.receipt]))
@@ -110,10 +157,10 @@ def adopt(
         for number, (piece, _) in enumerate(taken)
     ]
     for number, inputs in enumerate(pack(left.values(), apart=apart), start=len(slices)):
-        slices.append(
-            Slice(number=number, inputs=inputs, receipt=layout.receipt_path(new_run_id, number))
-        )
-    return Adoption(new_run_id, None, tuple(slices), tuple(receipt for _, receipt in taken))
+        path = layout.receipt_path(wanted.run_id, number)
+        slices.append(Slice(number=number, inputs=inputs, receipt=path))
+    plan = msgspec.structs.replace(wanted, slices=tuple(slices))
+    return Work(plan, tuple(receipt for _, receipt in taken), is_new=True)
 
 
 def read_receipt(store: Store, piece: Slice, recipe: str) -> Receipt:
@@ -164,25 +211,25 @@ def require_reconciled(receipt: Receipt, recipe: str) -> None:
         )
 
 
-def clear(store: Store, *, kind: str, run_id: str, before: datetime, request: str = "") -> None:
+def clear(store: Store, ours: Plan, *, before: datetime) -> None:
     """Remove the plan and the receipts of a run that is over, and what is older than the run.
 
     Of backfills only those of the same request. What of the older plans still fitted was adopted,
-    the rest is planned anew. If another host is at work on one just now, it begins again. Clocks
+    the rest is planned again. If another host is at work on one just now, it begins again. Clocks
     that disagree cost work and no more. A failure is only logged: plans that were published are
     dead, removed or not.
     """
     try:
         plans = list_plans(store)
-        for planned in plans.run_ids:
-            if plans.is_given_up(planned):
+        for run_id in plans.run_ids:
+            if plans.is_given_up(run_id):
                 continue
-            plan = read_plan(store, planned)
-            is_like = (plan.kind, plan.request) == (kind, request)
-            if is_like and (plan.run_id == run_id or plan.created_at <= before):
-                _clear(store, plans, planned, by=f"run {run_id}", at=before)
+            plan = read_plan(store, run_id)
+            is_like = (plan.kind, plan.request) == (ours.kind, ours.request)
+            if is_like and (plan.run_id == ours.run_id or plan.created_at <= before):
+                _clear(store, plans, run_id, by=f"run {ours.run_id}", at=before)
     except BatchError as error:
-        log.warning("finished plans are left to the next run: %s", error.message)
+        log.warning("finished plans are left for the next run to clear: %s", error.message)
 
 
 def _clear(store: Store, plans: Plans, run_id: str, *, by: str, at: datetime) -> None:

@@ -1,92 +1,117 @@
-"""One run: the only place that knows the order of its steps."""
+"""One run, told from top to bottom: the README's list of what a run does."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import dataclasses
+from datetime import timedelta
 
-from batch.inputs.pack import in_reading_order
+from batch.errors import BatchError
 from batch.inputs.survey import Survey, survey_inputs
 from batch.job.job import Job
+from batch.logs import log
 from batch.output.version import Live
-from batch.run.attempt import Attempt, Options, anew, attempt, carry_out, open_live, tidy
-from batch.run.host_state import read_suspects
-from batch.run.outcome import Outcome
+from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
+from batch.run.host_state import is_due, remember
+from batch.run.outcome import Outcome, RunResult
+from batch.run.signals import Stopped
 from batch.store import open_store
-
-if TYPE_CHECKING:
-    from batch.inputs.prefetch import Ahead
+from batch.wording import counted
 
 __all__ = ["Options", "run"]
 
+_A_DAY = timedelta(days=1)
 
-def run(job: Job, options: Options) -> Outcome:
+
+def run(job: Job, options: Options) -> RunResult:
     """Predict every input that is not predicted yet, and publish a new version.
 
-    Every `BatchError` becomes an outcome; a bug is recorded and raised. Safe to call at any time
+    Every `BatchError` becomes a result; a bug is recorded and raised. Safe to call at any time
     and from several hosts: work may be done twice, it is never published twice.
     """
-    return attempt(job, options, kind="run", work=_run_and_tidy)
+    with attempt(job, options, kind="run") as this:
+        this.take_lock()
+        this.result = _run(this)
+        this.result = tidy(this)
+    return this.result
 
 
-def _run_and_tidy(begun: Attempt) -> Outcome:
-    outcome = anew(lambda: _run(begun))
-    return tidy(begun.job, begun.store, outcome, clock=begun.options.clock)
+@replanned
+def _run(this: Attempt) -> RunResult:
+    job = this.job
+    live = open_live(this)
+    survey = survey_inputs(job, live.ledger)
+    this.trace.waiting = len(survey.waiting)
+    appends = job.settings.output.mode == "append"
+    if appends and not survey.todo:
+        return _nothing(live, survey)
 
-
-def _run(begun: Attempt) -> Outcome:
-    job = begun.job
-    live = open_live(begun)
-    found = survey_inputs(job, live.ledger)
-    begun.trace.waiting = len(found.waiting)
-    if job.settings.output.mode == "append" and not found.todo:
-        return _nothing(live, found)
     # From here on there may be something to predict: what that takes is loaded only now.
+    from batch.inputs.pack import in_reading_order
     from batch.inputs.prefetch import Ahead
-    from batch.model.model_file import model_file
-
-    with Ahead(open_store(job.pattern.base)) as ahead:
-        if job.settings.output.mode == "append":
-            ahead.begin(in_reading_order(found.todo))  # They come while everything is made ready.
-        with model_file(job.model_url) as model:
-            return _predict(begun, live, found, model, ahead)
-
-
-def _predict(begun: Attempt, live: Live, found: Survey, model: Path, ahead: Ahead) -> Outcome:
-    from batch.run.execute import Task
-    from batch.run.recipes import Incoming, recipe_of
+    from batch.run.chosen_model import Incoming, job_model
+    from batch.run.completion import judge_work, publish_work
+    from batch.run.execute import execute, plan_work
     from batch.run.replacement import replacement
 
-    job, store = begun.job, begun.store
-    incoming = Incoming(found.todo, ahead.source)
-    recipe, sidecar = recipe_of(job, store, live, incoming, model=model)
-    if job.settings.output.mode == "replace":
-        found = replacement(job, live, found, recipe)
-        if not found.todo:
-            return _nothing(live, found)
-    task = Task(
-        job=job,
-        model=model,
-        recipe=recipe,
-        sidecar=sidecar,
-        todo=found.todo,
-        ledger=live.ledger,
-        open_output=begun.options.open_output,
-        code_folder=job.folder,
-        ahead=ahead,
-        suspects=read_suspects(store.url),
-        left_behind=begun.lock.left_behind,
-        note=begun.lock.note,
+    first = in_reading_order(survey.todo) if appends else ()
+    with (
+        Ahead(open_store(job.pattern.base), first) as ahead,
+        job_model(job, this.store, live, Incoming(survey.todo, ahead.source)) as model,
+    ):
+        if not appends:
+            survey = replacement(job, live, survey, model.recipe)
+            if not survey.todo:
+                return _nothing(live, survey)
+        work = plan_work(this, live, model, survey.todo)
+        work = execute(this, work, model, ahead)
+    checks = judge_work(this, live, work)
+    return publish_work(this, live, work, checks)
+
+
+def tidy(this: Attempt) -> RunResult:
+    """Apply `output.window`, and prune after a publication, at most once a day.
+
+    Neither is what the run was for: a failure is left to the next one.
+    """
+    result, store, clock = this.result, this.store, this.options.clock
+    try:
+        if result.name in {"published", "nothing to do"}:
+            result = _apply_window(this)
+        if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
+            from batch.upkeep.prune import prune
+
+            prune(store, retain=this.job.settings.output.retain, delete=True)
+    except (BatchError, Stopped) as error:
+        log.warning("left to the next run: %s", error)
+    return result
+
+
+def _apply_window(this: Attempt) -> RunResult:
+    result = this.result
+    if this.job.settings.output.window is None:
+        return result
+    from batch.upkeep.window import drop_old
+
+    manifest = drop_old(this.store, this.job, clock=this.options.clock)
+    if manifest is None:
+        return result
+    remember(this.store.url, manifest)
+    is_idle = result.outcome == Outcome.NOTHING_TO_DO
+    return dataclasses.replace(
+        result,
+        outcome=Outcome.PUBLISHED if is_idle else result.outcome,
+        version=manifest.version,
+        message=f"{result.message}; version {manifest.version} drops predictions older than "
+        "output.window",
     )
-    return carry_out(begun, live, task)
 
 
-def _nothing(live: Live, found: Survey) -> Outcome:
-    waiting = f"; {len(found.waiting):,} inputs wait" if found.waiting else ""
-    return Outcome(
-        "nothing to do",
-        0,
-        f"nothing to do{waiting}; version {live.version} stays",
+def _nothing(live: Live, survey: Survey) -> RunResult:
+    waiting = f" ({counted(len(survey.waiting), 'input')} not ready yet)" if survey.waiting else ""
+    still = f"version {live.version} is still live" if live.version else "nothing is published yet"
+    return RunResult(
+        Outcome.NOTHING_TO_DO,
+        f"nothing to do{waiting}; {still}",
         version=live.version,
-        waiting=len(found.waiting),
+        waiting=len(survey.waiting),
     )

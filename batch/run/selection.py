@@ -13,7 +13,7 @@ from batch.job.job import Job
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.plan import PlannedInput
 from batch.records.documents import Document
-from batch.wording import command
+from batch.wording import command, counted
 
 Only = Literal["missing", "rejected", "outdated"]
 
@@ -127,15 +127,16 @@ def _is_wanted(only: Only | None, entry: LedgerEntry | None, recipe: str) -> boo
 
 
 def _nothing_in_range(job: Job, found: Survey, request: Request) -> NoInput:
-    names = f" named {' or '.join(request.inputs)}" if request.inputs else ""
+    names = f" matching {' or '.join(request.inputs)}" if request.inputs else ""
     moments = [one.as_of for one in found.todo]
     there = (
-        f"there are {len(moments):,} inputs, of {min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
+        f"there {'is' if len(moments) == 1 else 'are'} {counted(len(moments), 'input')}, from "
+        f"{min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
         if moments
-        else "no input is there"
+        else "there are no inputs"
     )
     if found.waiting:
-        there += f", and {len(found.waiting):,} that still wait, such as {found.waiting[0].path}"
+        there += f", and {len(found.waiting):,} not ready yet, such as {found.waiting[0].path}"
     return NoInput(
         f"no input{names} in range ({bounds(request)}); {there}",
         f"choose another range; `{command('status', job.reference)}` lists the dates",

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from batch.job.job import Job
 from batch.model import load
 from batch.output.open import open_output
-from batch.run.predict import assignment
 from batch.store.base import Store
 from tests.faults.faulty import Around, Crash, Operation, opening
 from tests.faults.watching import Judged, Taken, Watcher, digest_of, known, learn, named_by
@@ -182,18 +181,15 @@ class Round:
 
 @contextmanager
 def process(host: Path) -> Iterator[None]:
-    """What a new process of a host has: its state, its cache, nothing loaded, an import path."""
-    tools, path = dict(assignment._tools), sys.path[:]
+    """What a new process of a host has: its state, its cache, an import path."""
+    path = sys.path[:]
     places = {"BATCH_PREDICT_STATE": host, "BATCH_PREDICT_CACHE": host / "cache"}
     before = {name: os.environ[name] for name in places}
     os.environ.update({name: str(place) for name, place in places.items()})
-    assignment._tools.clear()
     try:
         yield
     finally:
         os.environ.update(before)
-        assignment._tools.clear()
-        assignment._tools.update(tools)
         sys.path[:] = path
 
 

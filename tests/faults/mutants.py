@@ -123,19 +123,17 @@ MUTANTS = (
     Mutant(
         "the receipt is written before the part has its name", "batch/run/predict/slice.py",
         "                files = (\n                    self._finish(part",
-        "                self._tools.output.create(self._slice.receipt, b'{}')\n"
+        "                self._predictor.output.create(self._slice.receipt, b'{}')\n"
         "                files = (\n                    self._finish(part",
         "tests/run/predict/test_slice.py",
     ),
     Mutant(
         "who finds the receipt taken deletes a part that another host may have published",
         "batch/run/predict/slice.py",
-        "    tools.output.create(piece.receipt, encode(receipt))\n    return receipt\n",
-        "    try:\n        tools.output.create(piece.receipt, encode(receipt))\n"
-        "    except Exception:\n"
+        "    except Exists:\n",
+        "    except Exists:\n"
         "        for file in (receipt.part, receipt.rejects):\n"
-        "            if file:\n                tools.output.delete(file.path)\n"
-        "        raise\n    return receipt\n",
+        "            if file:\n                predictor.output.delete(file.path)\n",
         "tests/faults/test_given_up_in_flight.py",
     ),
     Mutant(
@@ -170,12 +168,12 @@ MUTANTS = (
     ),
     Mutant(
         "a run goes on with the plan of a backfill", PENDING,
-        "(plan.kind, plan.job, plan.recipe, plan.request) == (kind, job, recipe, request)",
-        "(plan.job, plan.recipe) == (job, recipe)", "tests/run/test_resume.py",
+        "    return plan.kind, plan.job, plan.recipe, plan.request\n",
+        "    return plan.job, plan.recipe\n", "tests/run/test_resume.py",
     ),
     Mutant(
         "a backfill clears the plans of other backfills", PENDING,
-        "(plan.kind, plan.request) == (kind, request)", "plan.kind == kind",
+        "(plan.kind, plan.request) == (ours.kind, ours.request)", "plan.kind == ours.kind",
         "tests/run/test_resume.py",
     ),
     Mutant(
@@ -185,17 +183,18 @@ MUTANTS = (
     ),
     Mutant(
         "a backfill adopts nothing that it did before", "batch/run/execute.py",
-        "        request=task.request,\n    )\n    return adopt(", "    )\n    return adopt(",
+        "now=now, request=request)", "now=now)",
         "tests/run/test_backfill.py -k interrupted",
     ),
     Mutant(
         "plans are cleared before the version is published", "batch/run/completion.py",
-        "    with trace.timed(\"publish\"):\n", "    _clear(store, run, trace)\n"
-        "    with trace.timed(\"publish\"):\n", FAULTS,
+        "    with this.trace.timed(\"publish\"):\n",
+        "    clear(this.store, work.plan, before=this.trace.started_at)\n"
+        "    with this.trace.timed(\"publish\"):\n", FAULTS,
     ),
     Mutant(
         "a rebased run extends a paused version", "batch/run/completion.py",
-        "        require_not_paused(base, job)\n", "", "tests/upkeep/test_upkeep.py -k meets",
+        "        require_not_paused(base, this.job)\n", "", "tests/upkeep/test_upkeep.py -k meets",
     ),
     Mutant(
         "prune has no minimum age", PRUNE,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from batch.logs import utc_now
 from batch.output import layout
 from batch.run.held import discard
-from batch.run.outcome import Outcome
+from batch.run.outcome import RunResult
 from batch.run.resume import clear
 from batch.store import open_store
 from batch.store.base import Exists
@@ -94,7 +94,7 @@ def test_a_part_that_another_host_published_is_not_deleted_by_who_wrote_it(
 ) -> None:
     """The answer to the writing of its receipt was lost, and the repetition finds the name taken."""
     job.add("1.csv", [("a", 1, 2), ("b", 3, 4)])
-    outcomes: list[Outcome] = []
+    outcomes: list[RunResult] = []
 
     @contextmanager
     def answer_lost(operation: Operation) -> Iterator[None]:

@@ -6,6 +6,7 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from batch.output import layout
@@ -30,9 +31,14 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 def pending(*slices: Slice, done: int) -> PendingPlan:
     """A plan of which the first `done` slices have receipts."""
-    plan = Plan(format=PLAN_FORMAT, run_id="old", kind="run", job="j", recipe="r",
-                created_at=NOW, slices=slices, model=MODEL)  # fmt: skip
+    plan = msgspec.structs.replace(wanted("old"), slices=slices)
     return PendingPlan(plan, {piece.receipt: receipt(piece) for piece in slices[:done]})
+
+
+def wanted(run_id: str = "new", *, kind: str = "run", recipe: str = "r", request: str = "") -> Plan:
+    """A plan without slices."""
+    return Plan(format=PLAN_FORMAT, run_id=run_id, kind=kind, job="j", recipe=recipe,
+                created_at=NOW, slices=(), model=MODEL, request=request)  # fmt: skip
 
 
 def receipt(piece: Slice) -> Receipt:
@@ -50,29 +56,28 @@ def piece(number: int, *inputs: PlannedInput) -> Slice:
 def test_a_plan_that_still_fits_is_continued_whole() -> None:
     """Under its own run id, with its own slices."""
     a, b = planned("a"), planned("b")
-    work = adopt([pending(piece(0, a), piece(1, b), done=1)], [a, b], new_run_id="new")
-    assert work.run_id == "old"
-    assert work.plan is not None
-    assert [one.number for one in work.left] == [1]
+    work = adopt([pending(piece(0, a), piece(1, b), done=1)], [a, b], wanted())
+    assert (work.plan.run_id, work.is_new) == ("old", False)
+    assert [one.number for one in work.unfinished] == [1]
 
 
 @pytest.mark.parametrize("todo", [["a"], ["a", "c"], ["a", "b", "c"]])
 def test_otherwise_finished_slices_are_taken_over(todo: list[str]) -> None:
     """Unfinished ones are planned afresh, with whatever is new."""
     old = pending(piece(0, planned("a")), piece(1, planned("b")), done=1)
-    work = adopt([old], [planned(path) for path in todo], new_run_id="new")
-    assert (work.run_id, work.plan) == ("new", None)
-    assert work.slices[0].receipt == "pending/old/00000.json"
-    rest = [one.path for piece in work.slices[1:] for one in piece.inputs]
+    work = adopt([old], [planned(path) for path in todo], wanted())
+    assert (work.plan.run_id, work.is_new) == ("new", True)
+    assert work.plan.slices[0].receipt == "pending/old/00000.json"
+    rest = [one.path for piece in work.plan.slices[1:] for one in piece.inputs]
     assert sorted(["a", *rest]) == sorted(todo)
 
 
 def test_what_changed_is_not_taken_over() -> None:
     """Another content is predicted anew."""
     old = pending(piece(0, planned("a")), done=1)
-    work = adopt([old], [planned("a", token="t2")], new_run_id="new")
+    work = adopt([old], [planned("a", token="t2")], wanted())
     assert not work.receipts
-    assert work.run_id == "new"
+    assert work.plan.run_id == "new"
 
 
 def write_plan(
@@ -80,8 +85,8 @@ def write_plan(
 ) -> Plan:
     """A plan of one input whose slice is done."""
     one = Slice(number=0, inputs=(planned("a"),), receipt=layout.receipt_path(run_id, 0))
-    plan = Plan(format=PLAN_FORMAT, run_id=run_id, kind=kind, job="j", recipe=recipe,
-                created_at=NOW, slices=(one,), model=MODEL, request=request)  # fmt: skip
+    like = wanted(run_id, kind=kind, recipe=recipe, request=request)
+    plan = msgspec.structs.replace(like, slices=(one,))
     store.create(layout.plan_path(run_id), encode(plan))
     store.create(one.receipt, encode(receipt(one)))
     return plan
@@ -97,7 +102,7 @@ def test_only_what_this_kind_of_run_may_continue_is_offered(tmp_path: Path) -> N
     store.create(layout.dropped_path("dropped"), b"{}")
     write_plan(store, "published")
     known = ledger(dataclasses.replace(ledgered("b"), run_id="published"))
-    found = read_pending(store, known, kind="run", job="j", recipe="r")
+    found = read_pending(store, known, wanted())
     assert [candidate.plan for candidate in found] == [fits]
 
 
@@ -107,9 +112,9 @@ def test_a_receipt_whose_part_is_gone_is_done_again(tmp_path: Path) -> None:
     plan = write_plan(store, "old")
     path = tmp_path / plan.slices[0].receipt
     path.write_bytes(path.read_bytes()[:-20])
-    (candidate,) = read_pending(store, ledger(), kind="run", job="j", recipe="r")
-    work = adopt([candidate], [planned("a")], new_run_id="new")
-    assert [one.receipt for one in work.left] == [layout.receipt_path("new", 0)]
+    (candidate,) = read_pending(store, ledger(), wanted())
+    work = adopt([candidate], [planned("a")], wanted())
+    assert [one.receipt for one in work.unfinished] == [layout.receipt_path("new", 0)]
 
 
 def test_the_plan_is_the_licence_to_publish(tmp_path: Path) -> None:
@@ -129,7 +134,7 @@ def test_clearing_leaves_backfills_of_another_request(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     for run_id, request in (("a", "december"), ("b", "january"), ("c", "january")):
         write_plan(store, run_id, kind="backfill", request=request)
-    clear(store, kind="backfill", request="january", run_id="c", before=NOW)
+    clear(store, wanted("c", kind="backfill", request="january"), before=NOW)
     assert [entry.path.split("/")[1] for entry in store.list("pending").entries] == ["a", "a"]
 
 
@@ -138,9 +143,9 @@ def test_clearing_leaves_what_began_later(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     for run_id in ("ours", "other"):
         write_plan(store, run_id)
-    clear(store, kind="run", run_id="ours", before=NOW - timedelta(seconds=1))
+    clear(store, wanted("ours"), before=NOW - timedelta(seconds=1))
     assert {entry.path.split("/")[1] for entry in store.list("pending").entries} == {"other"}
-    clear(store, kind="run", run_id="ours", before=NOW)
+    clear(store, wanted("ours"), before=NOW)
     assert not store.list("pending").entries
 
 

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from batch.job.job_file import load_job
 from batch.model import save_model
-from batch.run.outcome import Outcome
+from batch.run.outcome import RunResult
 from batch.run.runner import Options, run
 from tests.support import oracle
 
@@ -96,7 +96,7 @@ class JobFolder:
         touch(path)
         return path
 
-    def run(self, **options: Any) -> Outcome:
+    def run(self, **options: Any) -> RunResult:
         """Run in this process."""
         return run(load_job(str(self.folder)), Options(**options))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from batch.run.outcome import Outcome
+from batch.run.outcome import RunResult
 from tests.support.jobs import JobFolder
 from tests.support.servers import Bucket
 
@@ -62,7 +62,7 @@ class S3JobFolder(JobFolder):
     def output_url(self) -> str:
         return self.url(self.out)
 
-    def run(self, **options: Any) -> Outcome:
+    def run(self, **options: Any) -> RunResult:
         with self.mirrored():
             return super().run(**options)
 

@@ -8,8 +8,9 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from batch.records.chunk import Unreadable
+from batch.records.chunk import CHUNK_BYTES, UnreadableInput
 from batch.records.groups import neighbours
+from batch.records.histogram import Histogram
 from batch.run.predict.bisection import Score, score_all
 from batch.run.predict.part_rows import placed, side_by_side
 from batch.run.predict.tally import Piece
@@ -34,18 +35,21 @@ class Batching:
     """How records become rows of a part.
 
     `score` maps a batch of the columns `model_columns` to as many rows of predictions; `carried`
-    are the columns that stay. A batch has at most `chunk_rows` rows, unless one piece has more.
+    are the columns that stay. A batch has at most `chunk_rows` rows and about `chunk_bytes`, unless
+    one piece has more. Predictions are counted in the bins of the `reference`.
     """
 
     score: Score
     model_columns: tuple[str, ...]
     carried: tuple[str, ...]
     chunk_rows: int = field(kw_only=True)
+    chunk_bytes: int = field(kw_only=True, default=CHUNK_BYTES)
+    reference: Histogram | None = field(kw_only=True, default=None)
 
     def predict(self, pieces: Sequence[Piece]) -> list[Batch]:
         """Predict all pieces. Where one input brings down the others, they are parted.
 
-        Raises `Unreadable` if all of them are of one input, which the model raises on.
+        Raises `UnreadableInput` if all of them are of one input, which the model raises on.
         """
         return [batch for together in self._together(pieces) for batch in self._predict(together)]
 
@@ -61,7 +65,7 @@ class Batching:
         batch = records.select(list(self.model_columns)).to_batches()[0]
         try:
             scored = score_all(batch, self.score)
-        except Unreadable as error:
+        except UnreadableInput as error:
             inputs = [list(own) for _, own in groupby(pieces, key=lambda piece: id(piece.tally))]
             if len(inputs) > 1:  # One of them may have brought down the others.
                 return [batch for own in inputs for batch in self._predict(own)]

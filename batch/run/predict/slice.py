@@ -4,64 +4,45 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.job.settings import InputSection
-from batch.model.recipe import Recipe
+from batch.inputs.prefetch import Brought
 from batch.output import layout
 from batch.output.manifest import Column, PartFile
 from batch.output.part_writer import PartWriter, columns_of
 from batch.output.plan import InputResult, Receipt, Slice
-from batch.records.chunk import CHUNK_BYTES, Decoder, Unreadable, Untyped
+from batch.records.chunk import UnreadableInput, Untyped
 from batch.records.columns import INPUT
 from batch.records.documents import encode
-from batch.records.histogram import Histogram
-from batch.run.predict.batches import Batch, Batching
-from batch.run.predict.counts import PredictedRows
+from batch.run.predict.batches import Batch
+from batch.run.predict.part_rows import PredictedRows
+from batch.run.predict.predictor import Predictor
 from batch.run.predict.tally import LEFT_OUT, Piece, Tally, left_out, note_failure, opened
-from batch.run.predict.threads import Lanes
-from batch.store.base import Source, Store
+from batch.run.resume import read_receipt
+from batch.store.base import Exists
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What a process needs to predict slices; made once per process.
-
-    A chunk holds about `chunk_bytes` at the most. `batching` predicts, in `lanes` for several
-    chunks at once. `tell` is called with the number of records of each chunk that was predicted.
-    """
-
-    inputs: Source
-    output: Store
-    decode: Decoder
-    batching: Batching
-    settings: InputSection
-    run_id: str
-    recipe: Recipe
-    reference: Histogram | None
-    tell: Callable[[int], None]
-    chunk_bytes: int = CHUNK_BYTES
-    lanes: Lanes = field(default_factory=partial(Lanes, 1))
-
-
-def predict_slice(piece: Slice, tools: Tools) -> Receipt:
+def predict_slice(piece: Slice, predictor: Predictor, prefetched: Path | None = None) -> Receipt:
     """Predict one slice: part and rejects first, then the receipt that names them.
 
     Every input of the slice gets a result; an input that is unreadable, re-sent or changed leaves
-    nothing in the part. Raises `Exists` when another process created the receipt first: that one
-    counts.
+    nothing in the part. The receipt of another process counts if that one was faster. `prefetched`
+    is the folder that inputs are downloaded to ahead of time.
     """
-    receipt = _SliceRun(piece, tools).predict()
+    receipt = _SliceRun(piece, predictor, prefetched).predict()
     # If the name is taken, our files stay for `prune`: the receipt there may be our own, written
     # by a request whose answer was lost, and another host may have published it by now.
-    tools.output.create(piece.receipt, encode(receipt))
+    try:
+        predictor.output.create(piece.receipt, encode(receipt))
+    except Exists:
+        return read_receipt(predictor.output, piece, predictor.recipe.digest())
     return receipt
 
 
@@ -83,22 +64,26 @@ class _SliceRun:
     order, is done by the thread that runs this; typing and predicting may be done by others.
     """
 
-    def __init__(self, piece: Slice, tools: Tools) -> None:
+    def __init__(self, piece: Slice, predictor: Predictor, prefetched: Path | None) -> None:
         self._slice = piece
-        self._tools = tools
+        self._predictor = predictor
+        inputs = predictor.reader.inputs
+        self._inputs = Brought(inputs, prefetched) if prefetched else inputs
         self._alone = len(piece.inputs) == 1
-        self._predicted = PredictedRows(tools.recipe, tools.reference)
+        self._predicted = PredictedRows(predictor.recipe, predictor.batching.reference)
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def predict(self) -> Receipt:
-        run_id, number = self._tools.run_id, self._slice.number
+        run_id, number = self._predictor.run_id, self._slice.number
         try:
             with ExitStack() as stack:
                 part = PartWriter(
-                    stack, self._tools.output, layout.part_path(run_id, number),
-                    unique=self._tools.recipe.key,
+                    stack, self._predictor.output, layout.part_path(run_id, number),
+                    unique=self._predictor.recipe.key,
                 )  # fmt: skip
-                rejects = PartWriter(stack, self._tools.output, layout.rejects_path(run_id, number))
+                rejects = PartWriter(
+                    stack, self._predictor.output, layout.rejects_path(run_id, number)
+                )
                 found = (
                     self._read_alone(part, rejects) if self._alone else self._read_together(part)
                 )
@@ -121,9 +106,9 @@ class _SliceRun:
 
     def _read_alone(self, part: PartWriter, rejects: PartWriter) -> list[Tally]:
         tally = Tally(self._slice.inputs[0])
-        with opened(tally, self._tools.inputs) as local:
+        with opened(tally, self._inputs) as local:
             tasks = (partial(self._type, tally, group) for group in self._groups(local))
-            for done in self._tools.lanes.in_order(tasks):
+            for done in self._predictor.lanes.in_order(tasks):
                 for piece in done.pieces:
                     tally.take(piece.chunk)
                 self._write(done, part)
@@ -135,7 +120,7 @@ class _SliceRun:
     def _read_together(self, part: PartWriter) -> list[Tally | InputResult]:
         found = list[Tally | InputResult]()
         tasks = (partial(self._predict, pieces, {}) for pieces in self._read_whole(found))
-        for done in self._tools.lanes.in_order(tasks):
+        for done in self._predictor.lanes.in_order(tasks):
             self._write(done, part)
         return found
 
@@ -152,14 +137,16 @@ class _SliceRun:
             found.append(tally)
             waiting += pieces
             rows += sum(piece.rows for piece in pieces)
-            if rows >= self._tools.batching.chunk_rows:
+            if rows >= self._predictor.batching.chunk_rows:
                 yield waiting
                 waiting, rows = [], 0
         yield waiting
 
     def _pieces(self, tally: Tally) -> list[Piece]:
-        with self._timed("read"), opened(tally, self._tools.inputs) as local:
-            pieces = [Piece(tally, untyped()) for untyped in self._tools.decode(str(local))]
+        with self._timed("read"), opened(tally, self._inputs) as local:
+            pieces = [
+                Piece(tally, untyped()) for untyped in self._predictor.reader.decode(str(local))
+            ]
             for piece in pieces:
                 tally.take(piece.chunk)
         self._require_few_rejects(tally)
@@ -168,7 +155,7 @@ class _SliceRun:
     def _groups(self, local: Path) -> Iterator[list[Untyped]]:
         """So many records that the model is worth asking."""
         waiting, rows, size = list[Untyped](), 0, 0
-        chunks = self._tools.decode(str(local))
+        chunks = self._predictor.reader.decode(str(local))
         while True:
             with self._timed("read"):
                 untyped = next(chunks, None)
@@ -177,8 +164,8 @@ class _SliceRun:
             waiting.append(untyped)
             rows, size = rows + untyped.rows, size + untyped.bytes
             # The next piece will be as large as this one.
-            is_full = rows + untyped.rows > self._tools.batching.chunk_rows
-            if is_full or size + untyped.bytes > self._tools.chunk_bytes:
+            is_full = rows + untyped.rows > self._predictor.batching.chunk_rows
+            if is_full or size + untyped.bytes > self._predictor.batching.chunk_bytes:
                 yield waiting
                 waiting, rows, size = [], 0, 0
         if waiting:
@@ -192,15 +179,15 @@ class _SliceRun:
 
     def _predict(self, pieces: Sequence[Piece], seconds: dict[str, float]) -> _Done:
         start = time.perf_counter()
-        batches = self._tools.batching.predict([piece for piece in pieces if piece.rows])
+        batches = self._predictor.batching.predict([piece for piece in pieces if piece.rows])
         return _Done(pieces, batches, seconds | {"predict": time.perf_counter() - start})
 
     def _require_few_rejects(self, tally: Tally) -> None:
         if verdict := self._verdict(tally):
-            raise Unreadable(verdict)
+            raise UnreadableInput(verdict)
 
     def _verdict(self, tally: Tally) -> str:
-        return tally.verdict(self._tools.settings)
+        return tally.verdict(self._predictor.reader.settings)
 
     def _write(self, done: _Done, part: PartWriter) -> None:
         """Write the rows of inputs that are not left out for what the model made of them."""
@@ -216,13 +203,13 @@ class _SliceRun:
             for rows in (batch.rows for batch in done.batches if batch.rows is not None):
                 kept = _without(rows, gone) if gone else rows
                 part.write(kept)
-                self._tools.tell(kept.num_rows)
+                self._predictor.tell(kept.num_rows)
                 self._predicted.add(kept)
 
     def _judge(self, batch: Batch) -> None:
         """Note what failed with the input that it belongs to."""
         if batch.unreadable and self._alone:
-            raise Unreadable(batch.unreadable)
+            raise UnreadableInput(batch.unreadable)
         if batch.unreadable:
             batch.pieces[0].tally.unreadable = batch.unreadable
         for position, reason in batch.failures:
@@ -245,10 +232,10 @@ class _SliceRun:
         moments = [tally.planned.as_of for tally in tallies]
         if not moments:
             return None
-        recipe = self._tools.recipe
+        recipe = self._predictor.recipe
         return writer.finish(
             as_of=(min(moments), max(moments)),
-            run_id=self._tools.run_id,
+            run_id=self._predictor.run_id,
             recipe=recipe.digest(),
             model_sha256=recipe.model_sha256,
             inputs=len(moments),
@@ -261,8 +248,8 @@ class _SliceRun:
         columns: Sequence[Column],
     ) -> Receipt:
         return Receipt(
-            run_id=self._tools.run_id,
-            recipe=self._tools.recipe.digest(),
+            run_id=self._predictor.run_id,
+            recipe=self._predictor.recipe.digest(),
             slice=self._slice,
             results=tuple(results),
             part=files[0],

@@ -47,9 +47,9 @@ class Lanes:
         self, work: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
         """What becomes of each item, as they are done. The first exception ends all of them."""
-        if self._started() is None:
-            yield from map(work, items)
-            return
+        return map(work, items) if self._started() is None else self._threaded(work, items)
+
+    def _threaded(self, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         left = iter(items)
         with ThreadPoolExecutor(self._threads, thread_name_prefix="slice") as executor:
             try:

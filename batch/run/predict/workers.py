@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -10,20 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch.errors import TryAgain
-from batch.job.limits import RunSection
 from batch.output.plan import Receipt, Slice
-from batch.run.predict.threads import Lanes
 
-Predict = Callable[[Slice], Receipt]
+if TYPE_CHECKING:
+    from batch.run.predict.predictor import Predictor
 
-#: Worker processes take a second to import everything: less input than this is not worth it.
-_WORTH_WORKERS_BYTES = 64 << 20
-#: Less is done before a second thread has anything to do.
-_WORTH_THREADS_BYTES = 4 << 20
+#: Makes what a process predicts with, in that process; picklable.
+Load = Callable[[], "Predictor"]
+
 _POLL_SECONDS = 0.2
 
 
@@ -38,43 +37,13 @@ class WorkerDied(TryAgain):
         self.begun = begun
 
 
-@dataclass(frozen=True)
-class Parallelism:
-    """How many processes predict, and how many threads compute in this one if it is the only one."""
-
-    workers: int
-    threads: int
-
-
-def choose_parallelism(
-    run: RunSection, slices: Sequence[Slice], *, is_thread_safe: bool
-) -> Parallelism:
-    """Threads where the model allows it, else processes; what the job file says goes first.
-
-    One of either for little input, and never more processes than slices.
-    """
-    cores, size = len(os.sched_getaffinity(0)), sum(piece.bytes for piece in slices)
-    workers, threads = run.workers, run.threads
-    if threads == "auto":
-        by_threads = is_thread_safe and workers in {"auto", 1} and size >= _WORTH_THREADS_BYTES
-        threads = cores if by_threads else 1
-    if workers == "auto":
-        by_workers = not is_thread_safe and threads == 1 and size >= _WORTH_WORKERS_BYTES
-        workers = cores if by_workers else 1
-    return Parallelism(max(1, min(workers, len(slices))), threads)
-
-
 def run_slices(
-    predict: Predict, slices: Sequence[Slice], *, workers: int, lanes: Lanes | None = None
+    load: Load, slices: Sequence[Slice], prefetched: Path | None, *, workers: int
 ) -> Iterator[Receipt]:
-    """The receipt of every slice, in the order in which they are done.
+    """The receipt of every slice, in the order in which they are done, in so many processes.
 
-    `predict` must be picklable when there is more than one worker. An exception of `predict` ends
-    the run of all slices. Raises `WorkerDied`.
+    An exception in one of them ends the run of all slices. Raises `WorkerDied`.
     """
-    if workers == 1 or not slices:
-        yield from (lanes or Lanes(1)).side_by_side(predict, slices)
-        return
     import joblib
 
     begun = list[Slice]()
@@ -82,14 +51,14 @@ def run_slices(
     def hand_out() -> Iterator[object]:
         for piece in slices:
             begun.append(piece)
-            yield joblib.delayed(predict)(piece)
+            yield joblib.delayed(_predict)(piece, prefetched)
 
     parallel = joblib.Parallel(
         n_jobs=workers,
         batch_size=1,
         return_as="generator_unordered",
         initializer=_begin_to_work,
-        initargs=(os.getpid(),),
+        initargs=(os.getpid(), load),
     )
     try:
         yield from parallel(hand_out())
@@ -97,19 +66,17 @@ def run_slices(
         raise WorkerDied(_how_it_died(error), begun) from None
 
 
-def run_apart(
-    predict: Predict, slices: Sequence[Slice]
-) -> Iterator[tuple[Slice, Receipt | WorkerDied]]:
+def run_apart(load: Load, slices: Sequence[Slice]) -> Iterator[tuple[Slice, Receipt | WorkerDied]]:
     """One slice after the other in a process of its own; a new process when one has died."""
     left = list(slices)
     while left:
         from joblib.externals.loky import ProcessPoolExecutor
 
-        executor = ProcessPoolExecutor(1, initializer=_begin_to_work, initargs=(os.getpid(),))
+        executor = ProcessPoolExecutor(1, initializer=_begin_to_work, initargs=(os.getpid(), load))
         try:
             while left:
                 piece = left.pop(0)
-                yield piece, executor.submit(predict, piece).result()
+                yield piece, executor.submit(_predict, piece, None).result()
         except BrokenProcessPool as error:
             yield piece, WorkerDied(_how_it_died(error), [piece])
         finally:
@@ -124,11 +91,23 @@ def sweep_shared_memory(process: int) -> None:
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
-def _begin_to_work(coordinator: int) -> None:
+_of_this_process: Load
+
+
+def _begin_to_work(coordinator: int, load: Load) -> None:
     """The first thing that a worker process does, before there is anything to work on."""
     # Ctrl-C reaches the whole group: the coordinator decides what becomes of us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=[coordinator], daemon=True).start()
+    global _of_this_process  # noqa: PLW0603  # A process has one run to work for.
+    # Loaded with the first slice, where an error has a way back.
+    _of_this_process = functools.cache(load)
+
+
+def _predict(piece: Slice, prefetched: Path | None) -> Receipt:
+    from batch.run.predict.slice import predict_slice
+
+    return predict_slice(piece, _of_this_process(), prefetched)
 
 
 def _end_with(coordinator: int) -> None:
@@ -140,4 +119,5 @@ def _end_with(coordinator: int) -> None:
 
 def _how_it_died(error: BrokenProcessPool) -> str:
     codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-    return f"the process that predicted it was ended by the system: {codes[1] if codes else error}"
+    how = codes[1] if codes else str(error)
+    return f"worker process was killed ({how}): usually out of memory or a native crash"

@@ -31,17 +31,17 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
-from batch.records.chunk import Unreadable, Untyped
+from batch.records.chunk import Decoder, UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
 from batch.records.text import TextOptions
 from batch.run.predict.batches import Batching
 from batch.run.predict.bisection import Score
-from batch.run.predict.slice import Tools, predict_slice
+from batch.run.predict.predictor import Predictor, Reader
+from batch.run.predict.slice import predict_slice
 from batch.run.predict.threads import Lanes
 from batch.store import open_store
-from batch.store.base import Exists
 from batch.store.digest import digest_file
 
 DAY = datetime(2013, 12, 1, tzinfo=UTC)
@@ -90,24 +90,28 @@ class Bench:
             inputs=("carrier", "x"), features=("carrier", "x"), methods=("predict",),
             preprocess=None, postprocess=None, code={}, text=TEXT,
         )  # fmt: skip
-        self.tools = Tools(
-            inputs=self.inputs,
-            output=self.output,
-            decode=open_decoder(kind, columns, key=KEY, text=TEXT, chunk_rows=chunk_rows),
-            batching=Batching(
-                self.score, ("carrier", "x"), (*KEY, *CARRIED), chunk_rows=chunk_rows
-            ),
-            settings=InputSection(**settings),
+        decode = open_decoder(kind, columns, key=KEY, text=TEXT, chunk_rows=chunk_rows)
+        self.predictor = Predictor(
             run_id="run",
             recipe=recipe,
-            reference=scorer().reference,
+            reader=Reader(self.inputs, decode, InputSection(**settings)),
+            batching=Batching(
+                self.score, ("carrier", "x"), (*KEY, *CARRIED), chunk_rows=chunk_rows,
+                reference=scorer().reference,
+            ),
+            output=self.output,
             tell=self.told.append,
-        )
+        )  # fmt: skip
 
-    def scoring(self, score: Score) -> Tools:
-        """The tools, with another model."""
-        batching = dataclasses.replace(self.tools.batching, score=score)
-        return dataclasses.replace(self.tools, batching=batching)
+    def scoring(self, score: Score) -> Predictor:
+        """The predictor, with another model."""
+        batching = dataclasses.replace(self.predictor.batching, score=score)
+        return dataclasses.replace(self.predictor, batching=batching)
+
+    def decoding(self, decode: Decoder) -> Predictor:
+        """The predictor, with another decoder."""
+        reader = dataclasses.replace(self.predictor.reader, decode=decode)
+        return dataclasses.replace(self.predictor, reader=reader)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Ask the model, and remember for how many rows."""
@@ -162,7 +166,7 @@ class Bench:
     def predict(self, *names: str, **options: Any) -> Receipt:
         """Predict inputs together; what the store holds afterwards must be what is named."""
         piece = self.slice(*names, **options)
-        receipt = predict_slice(piece, self.tools)
+        receipt = predict_slice(piece, self.predictor)
         blob = self.output.read(piece.receipt)
         assert blob is not None
         assert decode(blob.data, Receipt, source="receipt") == receipt
@@ -255,7 +259,7 @@ def test_a_part_holds_key_carried_columns_and_predictions(bench: Bench) -> None:
         ),
     )
     assert receipt.part is not None
-    assert (receipt.part.recipe, receipt.recipe) == (bench.tools.recipe.digest(),) * 2
+    assert (receipt.part.recipe, receipt.recipe) == (bench.predictor.recipe.digest(),) * 2
     assert {*receipt.seconds} == {"read", "predict", "write"}
 
 
@@ -337,7 +341,7 @@ def test_a_row_that_the_model_never_sees_costs_nothing(bench: Bench) -> None:
         ([*good(50), *["short"] * 6, *["k,ZZ,1,"] * 5], 10, "the first: record 50: found 1 fields"),
         ([*good(50), *["k,ZZ,1,"] * 20], "30%", None),
         ([*good(50), "k,AA,oops,", *["short"] * 10], 3, "record 50, column 'x': found 'oops'"),
-        (["short"], 10, "1 of 1 records are rejects, allowed are 10"),
+        (["short"], 10, "1 of 1 record rejected (limit: 10)"),
         (["k,ZZ,1,"] * 2, 10, "2 of 2 records are rejects"),
         (["k,ZZ,1,"] * 80, 200, "the model raised ValueError: Found unknown"),
     ],
@@ -418,7 +422,7 @@ def test_whatever_is_left_out_leaves_the_others(bench: Bench) -> None:
                         resent=digest_file(bench.folder / "in/resent.csv"))  # fmt: skip
     (bench.folder / "in/gone.csv").unlink()
     bench.write("changed.csv", good(4))
-    receipt = predict_slice(piece, bench.tools)
+    receipt = predict_slice(piece, bench.predictor)
     bench.judge(receipt)
     assert outcomes(receipt) == {
         "first.csv": "taken", "lacking.csv": "unreadable", "resent.csv": "resent",
@@ -469,7 +473,7 @@ def test_files_of_other_types_are_predicted_with_their_own(tmp_path: Path) -> No
     columns = [InputColumn(name=name, type=None, nullable=False) for name in ("id", "carrier", "x")]
     columns.append(InputColumn(name="note", type="string", nullable=True))
     untyped = open_decoder("parquet", columns, key=KEY, text=TEXT, chunk_rows=100)
-    bench.tools = dataclasses.replace(bench.tools, decode=untyped)
+    bench.predictor = bench.decoding(untyped)
     (tmp_path / "in").mkdir()
     for name, x in (
         ("a", pa.array([1, 2])),
@@ -513,7 +517,7 @@ def test_every_record_is_a_row_or_a_reject_or_its_input_is_left_out(
             for name, kinds in zip(names, inputs, strict=True):
                 bench.write(name, [lines[kind] for kind in kinds])
             with Lanes(threads) as lanes:
-                bench.tools = dataclasses.replace(bench.tools, lanes=lanes)
+                bench.predictor = dataclasses.replace(bench.predictor, lanes=lanes)
                 receipt = bench.predict(*group, number=number)
             found |= {result.path: (result.outcome, result.predicted, result.rejected)
                       for result in receipt.results}  # fmt: skip
@@ -554,19 +558,21 @@ def grow(path: Path) -> None:
         file.write("k9,AA,1,\n")
 
 
-def changing(bench: Bench, change: Callable[[Path], object], *, unreadable: bool = False) -> Tools:
-    """The tools of a process to which inputs change while it reads them."""
+def changing(
+    bench: Bench, change: Callable[[Path], object], *, unreadable: bool = False
+) -> Predictor:
+    """The predictor of a process to which inputs change while it reads them."""
 
     def read(path: str) -> Iterator[Untyped]:
-        chunks = list(bench.tools.decode(path))
+        chunks = list(bench.predictor.reader.decode(path))
         yield from chunks[:1]
         if path.endswith("a.csv"):
             change(Path(path))
         if unreadable and path.endswith("a.csv"):
-            raise Unreadable("half of it is new")
+            raise UnreadableInput("half of it is new")
         yield from chunks[1:]
 
-    return dataclasses.replace(bench.tools, decode=read)
+    return bench.decoding(read)
 
 
 @pytest.mark.parametrize("together", [False, True])
@@ -595,13 +601,12 @@ def test_an_input_that_changes_while_it_is_read_is_left_out(
 
 
 def test_the_first_receipt_counts(bench: Bench) -> None:
-    """Who comes second gets `Exists`; its files stay, for it may have come first as well."""
+    """The second process gets it too; its files stay, for it may have been first as well."""
     bench.write("a.csv", [*good(3), "short"])
     first = bench.predict("a.csv")
     stored = bench.stored()
     assert len(stored) == 3
-    with pytest.raises(Exists):
-        predict_slice(bench.slice("a.csv"), bench.tools)
+    assert predict_slice(bench.slice("a.csv"), bench.predictor) == first
     assert {*stored} < {*bench.stored()}
     assert len(bench.rows(first)) == 3
 
@@ -610,7 +615,7 @@ def test_slices_have_files_of_their_own(bench: Bench) -> None:
     """Numbered, and with a name that no other process makes."""
     for number, name in enumerate(("a.csv", "b.csv")):
         bench.write(name, good(2))
-        receipt = predict_slice(bench.slice(name, number=number), bench.tools)
+        receipt = predict_slice(bench.slice(name, number=number), bench.predictor)
         assert receipt.part is not None
         assert receipt.part.path.startswith(f"data/run/{number:05d}-")
     assert len({path for path in bench.stored() if path.startswith("data")}) == 2
@@ -622,7 +627,7 @@ def test_a_prediction_named_like_a_carried_column_is_refused(bench: Bench, name:
     bench.write("a.csv", good(3))
     tools = bench.scoring(lambda batch: pa.record_batch({name: [1] * batch.num_rows}))
     with pytest.raises(
-        DoesNotFit, match=f"{name}: a prediction and a carried column have one name"
+        DoesNotFit, match=f"{name}: a prediction and an input column have the same name"
     ):
         predict_slice(bench.slice("a.csv"), tools)
     assert bench.stored() == []
