@@ -17,7 +17,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def decimal(number: float, digits: int = 6) -> str:
-    """About so many significant digits, written out: `0.25`, `0.333333`, `100,000`, `0.00003`."""
+    """About this many significant digits, written out: `0.25`, `0.333333`, `100,000`, `0.00003`."""
     text = f"{number:,.{digits}g}"
     if "e-" in text:
         return f"{number:.{digits - 1 + int(text[-2:])}f}".rstrip("0")

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
-from batch.store.base import Missing, Store, read_whole
+from batch.store.base import Store, read_whole
 from batch.store.cachefolder import FILES, UNFINISHED, one_at_a_time, trim, warn_of_cache
 from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in
@@ -121,8 +121,6 @@ def _download(store: Store, content: Content, path: Path, take: Callable[[Path],
     try:
         with spooling_in(path.parents[1] / UNFINISHED), store.fetch(content.path) as local:
             return _named(local, path, take)
-    except Missing:
-        raise
     except (StoreDown, NotPermitted) as error:
         # The disk or the store: reading without the cache will tell.
         raise _Unusable(error) from None
