@@ -86,8 +86,8 @@ class Ledger:
         """The recipe of every input."""
         return {path: self._recipes[row] for path, row in self._rows.items()}
 
-    def outdated(self, recipe: str, *, besides: Collection[str] = ()) -> list[str]:
-        """The inputs with records that another recipe predicted; those in `besides` are left out.
+    def outdated(self, recipe: str, *, ignoring: Collection[str] = ()) -> list[str]:
+        """The inputs with records that another recipe predicted; those to ignore are left out.
 
         `recipe` may be the beginning of a digest.
         """
@@ -97,7 +97,7 @@ class Ledger:
         return [
             path
             for path, row in self._rows.items()
-            if records[row] and path not in besides and not self._recipes[row].startswith(recipe)
+            if records[row] and path not in ignoring and not self._recipes[row].startswith(recipe)
         ]
 
     def run_ids(self) -> set[str]:
