@@ -130,7 +130,7 @@ def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
         )
     if mending.lost:
         reasons.append(
-            f"predictions would be lost, because no run would take in these inputs again: "
+            f"predictions would be lost, as no run would take in their inputs again: "
             f"{_listed(mending.lost)}"
         )
     if reasons and not yes:

@@ -164,7 +164,7 @@ def test_keys_are_given_as_text_whatever_their_types(tmp_path: Path) -> None:
     )
     (period,) = tell(output.store, live, ["x", "2"]).periods
     assert (period.row, period.values) == (1, {"prediction": None})
-    with pytest.raises(BadUsage, match="the key is shop, number"):
+    with pytest.raises(BadUsage, match="expected one for each of shop, number"):
         tell(output.store, live, ["x"])
     with pytest.raises(BadUsage, match="expected int64"):
         tell(output.store, live, ["x", "two"])

@@ -111,7 +111,7 @@ def test_a_whole_bucket_is_a_store_too(bucket: Bucket) -> None:
 
 def test_a_url_without_a_bucket_is_refused() -> None:
     """With what to write."""
-    with pytest.raises(DoesNotFit, match="names no bucket") as caught:
+    with pytest.raises(DoesNotFit, match="no bucket in this URL") as caught:
         open_store("s3:///out")
     assert "s3://BUCKET/PREFIX" in caught.value.hint
 
