@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,13 @@ HOMES = {
     "joblib": {"model", "run", "client"},
     "pandas": {"model", "client"},
 }
+
+
+#: Where Parquet files are opened: parts (in one place, verified), ledger segments, and inputs.
+OPENERS = {
+    "output/part_reader.py", "output/part_writer.py", "output/ledger.py",
+    "inputs/decoding/parquet.py", "authoring/sample.py",
+}  # fmt: skip
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -79,3 +87,13 @@ def test_what_does_nothing_loads_nothing_heavy(command: str, tmp_path: Path) -> 
                            text=True, check=True, timeout=60)  # fmt: skip
     loaded = {name.split(".")[0] for name in json.loads(found.stderr.splitlines()[-1])}
     assert not loaded & {"pandas", "sklearn", "joblib", "boto3", "rich", "scipy"}
+
+
+def test_parts_are_opened_in_one_place() -> None:
+    """So that every reader names a damaged part in the same way."""
+    found = {
+        path.relative_to(BATCH).as_posix()
+        for path in BATCH.rglob("*.py")
+        if re.search(r"\bpq\.\w+\(", path.read_text())
+    }
+    assert found == OPENERS
