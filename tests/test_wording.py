@@ -72,9 +72,9 @@ def test_a_command_is_quoted_for_a_shell() -> None:
         (1 / 3, "0.333333"),
         (1e5, "100,000"),
         (1234567.8, "1,234,568"),
-        (1e-7, "1e-07"),
+        (1e-7, "0.0000001"),
     ],
 )
 def test_numbers_are_written_out(number: float, text: str) -> None:
-    """A large one is no power of ten."""
+    """Neither a large nor a small one is a power of ten."""
     assert decimal(number) == text

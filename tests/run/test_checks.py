@@ -211,7 +211,7 @@ def test_rows_are_compared_with_the_last_run(job: JobFolder) -> None:
     job.add("2.csv", [("d", 1, 1)])
     outcome = job.run()
     assert outcome.exit_code == 3
-    assert "1 records, 3 before" in outcome.message
+    assert "1 record, 3 before" in outcome.message
 
 
 def test_rows_are_not_compared_with_a_run_that_was_rolled_back(job: JobFolder) -> None:

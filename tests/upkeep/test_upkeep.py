@@ -388,7 +388,7 @@ def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> 
     folder = str(three.folder)
     found = command("rollback", folder, "--reason", "wrong model")
     assert found.exit_code == 0
-    assert "version 3 gives way to version 2" in found.output
+    assert "rolling back from version 3 to version 2" in found.output
     assert "1 input taken in since will be predicted again after unpause: 3.csv" in found.output
     assert "published version 4" in found.output
     assert "paused" in command("status", folder).output
