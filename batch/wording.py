@@ -17,7 +17,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def decimal(number: float, digits: int = 6) -> str:
-    """About so many significant digits, written out: `0.25`, `0.333333`, `100,000`, `0.00003`."""
+    """About this many significant digits, written out: `0.25`, `0.333333`, `100,000`, `0.00003`."""
     text = f"{number:,.{digits}g}"
     if "e-" in text:
         return f"{number:.{digits - 1 + int(text[-2:])}f}".rstrip("0")
@@ -27,6 +27,24 @@ def decimal(number: float, digits: int = 6) -> str:
 def listed(items: Collection[object], most: int) -> str:
     """The first `most` items, and a sign if there are more."""
     return ", ".join(map(str, [*items][:most])) + (", …" if len(items) > most else "")
+
+
+def sized(size_bytes: float) -> str:
+    """A size, as in `999 bytes` or `1.2 MB`."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while size_bytes >= 1000 and len(units) > 1:
+        size_bytes, units = size_bytes / 1000, units[1:]
+    if units[0] == "bytes":
+        return counted(round(size_bytes), "byte")
+    return f"{size_bytes:,.1f} {units[0]}"
+
+
+def lasting(seconds: float) -> str:
+    """A duration or an age, as in `3 d`, `90 min` or `1.5 s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def command(name: str, *arguments: object) -> str:

@@ -46,6 +46,13 @@ SHORT = {
 MOST_NAMES = 18
 
 
+#: Where Parquet files are opened: parts (in one place, verified), ledger segments, and inputs.
+OPENERS = {
+    "output/part_reader.py", "output/part_writer.py", "output/ledger.py",
+    "inputs/decoding/parquet.py", "authoring/sample.py",
+}  # fmt: skip
+
+
 def modules() -> Iterator[tuple[str, Path]]:
     """Every module of ours with the first part of its name below `batch`."""
     for path in sorted(BATCH.rglob("*.py")):
@@ -175,3 +182,13 @@ def loaded_by(script: str, *arguments: str) -> set[str]:
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
     return {name.split(".")[0] for name in json.loads(found.stderr.splitlines()[-1])}
+
+
+def test_parts_are_opened_in_one_place() -> None:
+    """So that every reader names a damaged part in the same way."""
+    found = {
+        path.relative_to(BATCH).as_posix()
+        for path in BATCH.rglob("*.py")
+        if re.search(r"\bpq\.\w+\(", path.read_text())
+    }
+    assert found == OPENERS

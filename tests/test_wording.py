@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.wording import command, counted, decimal, listed
+from batch.wording import command, counted, decimal, lasting, listed, sized
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,26 @@ def test_a_long_list_ends_in_a_sign() -> None:
     """The first items stand for all."""
     assert listed(["a", "b", "c"], 2) == "a, b, …"
     assert listed(["a", "b"], 2) == "a, b"
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (123_456, "123.5 kB"),
+     (2.1e9, "2.1 GB"), (3e15, "3,000.0 TB")],
+)  # fmt: skip
+def test_a_size_has_the_unit_that_a_person_would_choose(size: float, text: str) -> None:
+    """Units of a thousand, as storage is sold."""
+    assert sized(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.23, "0.2 s"), (42, "42 s"), (90, "90 s"), (150, "2 min"), (5400, "90 min"),
+     (7200, "2 h"), (3 * 86400, "3 d")],
+)  # fmt: skip
+def test_a_duration_has_at_least_two_of_its_unit(seconds: float, text: str) -> None:
+    """So that rounding never hides half of it."""
+    assert lasting(seconds) == text
 
 
 def test_a_command_names_this_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,8 +73,9 @@ def test_a_command_is_quoted_for_a_shell() -> None:
         (1e5, "100,000"),
         (1234567.8, "1,234,568"),
         (3e-5, "0.00003"),
+        (1e-7, "0.0000001"),
     ],
 )
 def test_numbers_are_written_out(number: float, text: str) -> None:
-    """A large one is no power of ten."""
+    """Neither a large nor a small one is a power of ten."""
     assert decimal(number) == text

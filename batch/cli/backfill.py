@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.text import as_bytes, as_seconds, print_facts, print_table, progress_bar, report
-from batch.wording import counted, listed
+from batch.cli.text import print_facts, print_table, progress_bar, report
+from batch.wording import counted, lasting, listed, sized
 
 if TYPE_CHECKING:
     from batch.job.job import Job
@@ -117,8 +117,8 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
     from batch.run.selection import bounds
 
     todo = plan.choice.todo
-    size = as_bytes(sum(one.size for one in todo))
-    took = "" if plan.seconds is None else f", about {as_seconds(plan.seconds)}"
+    size = sized(sum(one.size for one in todo))
+    took = "" if plan.seconds is None else f", about {lasting(plan.seconds)}"
     live = f"version {plan.version} is live" if plan.version else "nothing is published yet"
     what = f"a backfill of {counted(len(todo), 'input')}, {size}{took}" if todo else "nothing to do"
     click.echo(f"{job.name}: {what}; {live}")
@@ -144,7 +144,7 @@ def _print_facts(plan: Proposal, bounds: str) -> None:
 def _print_days(plan: Proposal) -> None:
     print_table(
         [
-            (f"{day.day}", day.inputs, as_bytes(day.bytes), day.records or None, day.new,
+            (f"{day.day}", day.inputs, sized(day.bytes), day.records or None, day.new,
              day.inputs - day.new, ", ".join(model[:12] for model in day.models) or None)
             for day in plan.days[:_SHOWN_DAYS]
         ],

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.options import AS_JSON
-from batch.cli.text import aligned, as_seconds, print_json
-from batch.wording import command
+from batch.cli.text import aligned, print_json
+from batch.wording import command, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def _cells(event: Event, times: int) -> list[object]:
         f"{_what(event)}{f', {times:,} times' if times > 1 else ''}",
         event.exit_code,
         *([added.inputs, added.predicted, added.rejected] if is_run else [None] * 3),
-        None if event.seconds is None else as_seconds(event.seconds),
+        None if event.seconds is None else lasting(event.seconds),
         (event.model or "-")[:12],
         event.by,
     ]

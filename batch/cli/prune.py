@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.text import as_bytes, print_facts, say
-from batch.wording import command, counted
+from batch.cli.text import print_facts, say
+from batch.wording import command, counted, sized
 
 if TYPE_CHECKING:
     from batch.store.base import Entry
@@ -34,7 +34,7 @@ def prune(job: str, yes: bool) -> None:
     found = load_job(job)
     garbage = find_and_delete(open_output(found), retain=found.settings.output.retain, delete=yes)
     objects = [*garbage.manifests, *garbage.objects]
-    size = f"{counted(len(objects), 'object')}, {as_bytes(garbage.bytes)}"
+    size = f"{counted(len(objects), 'object')}, {sized(garbage.bytes)}"
     if not objects:
         say(f"{found.name}: nothing to delete")
     elif yes:
@@ -51,6 +51,6 @@ def _folders(objects: list[Entry]) -> list[tuple[str, str]]:
     for entry in objects:
         folders.setdefault(entry.path.split("/", maxsplit=1)[0], []).append(entry)
     return [
-        (folder, f"{counted(len(found), 'object')}, {as_bytes(sum(item.size for item in found))}")
+        (folder, f"{counted(len(found), 'object')}, {sized(sum(item.size for item in found))}")
         for folder, found in folders.items()
     ]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.text import as_bytes, print_facts, progress_bar, report
-from batch.wording import counted, listed
+from batch.cli.text import print_facts, progress_bar, report
+from batch.wording import counted, listed, sized
 
 if TYPE_CHECKING:
     from batch.inputs.survey import Survey
@@ -88,7 +88,7 @@ def _intention(plan: Preview) -> str:
     size = sum(planned.size for planned in plan.found.todo)
     done = f" ({plan.done:,} done by an earlier run)" if plan.done else ""
     return (
-        f"a run would process {counted(len(plan.found.todo), 'input')}, {as_bytes(size)}, "
+        f"a run would process {counted(len(plan.found.todo), 'input')}, {sized(size)}, "
         f"in {counted(plan.slices, 'slice')}{done}; {live}"
     )
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.options import AS_JSON
-from batch.cli.text import as_seconds, print_facts, print_json
-from batch.wording import counted
+from batch.cli.text import print_facts, print_json
+from batch.wording import counted, lasting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         stale = ", stale" if status.is_stale else ""
         live = (
             f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
-            f"({as_seconds(status.age_seconds or 0)} ago{stale})"
+            f"({lasting(status.age_seconds or 0)} ago{stale})"
         )
     inputs = [] if status.todo is None else [f"{status.todo:,} to predict"]
     inputs += [f"{status.waiting:,} waiting"] if status.waiting else []

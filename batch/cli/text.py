@@ -11,7 +11,7 @@ import click
 
 from batch.cli.options import voice
 from batch.logs import log
-from batch.wording import counted, decimal
+from batch.wording import decimal
 
 if TYPE_CHECKING:
     from batch.run import outcome
@@ -128,22 +128,6 @@ def progress_bar(title: str) -> Iterator[outcome.Progress]:
         yield show
     finally:
         bar.stop()
-
-
-def as_bytes(size: float) -> str:
-    """A size, as in `1.2 MB`."""
-    units = ["bytes", "kB", "MB", "GB", "TB"]
-    while size >= 1000 and len(units) > 1:
-        size, units = size / 1000, units[1:]
-    return counted(round(size), "byte") if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
-
-
-def as_seconds(seconds: float) -> str:
-    """A duration, as in `3 d`, `90 min` or `1.5 s`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _is_numeric(cells: Sequence[object]) -> bool:

@@ -1,4 +1,4 @@
-"""Rows as applications get them: a dict of Python values, one row at a time or many at once."""
+"""Rows for applications: dicts of Python values, one row at a time or many at once."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 class Answers:
     """The columns of a version, read by row.
 
-    `one(row, key)` is a row as a dict. `given` is the column whose value is the `key` that the row
-    was found by; None: that is read too.
+    `one_row(number, key)` returns a row as a dict. `given` is the column whose value is the `key`
+    that the row was found by; None: that column is read too.
     """
 
     def __init__(self, columns: Mapping[str, pa.Array], *, given: str | None) -> None:
         self._arrays, self._given = columns, given
         self._values = {name: values_of(array) for name, array in columns.items() if name != given}
-        self.one = self._written_out()
+        self.one_row = self._written_out()
         self._dicts = _dicts_of(list(columns))
 
     def many(self, rows: np.ndarray, keys: Sequence[Any]) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def _dicts_of(names: Sequence[str]) -> Callable[[Sequence[Any]], list[dict[str, 
 
 
 def _evaluated(expression: str, bound: dict[str, Any]) -> Any:
-    # Names of columns stand in it as literals alone, which their repr keeps them.
+    # Column names occur only as literals: their repr.
     return eval(expression, {"zip": zip, **bound})  # noqa: S307
 
 

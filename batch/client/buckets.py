@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from batch.client.keys import KeyType
 
 _ALL_BITS = 64
-#: So few keys are sooner found one by one.
+#: Up to this many keys are found faster one by one.
 _FEW = 50
 
 
@@ -79,15 +79,15 @@ class KeyIndex(ABC):
         buckets = (hashes >> np.uint64(self._shift)).astype(np.int64)
         slots, ends = self._start_array[buckets], self._start_array[buckets + 1]
         answers = np.full(len(keys), -1, np.int64)
-        left = np.flatnonzero(slots < ends)
-        while len(left) > _FEW:
-            rows = self._row_array[slots[left]].astype(np.int64)
-            there = self._are(rows, asked, left)
-            answers[left[there]] = rows[there]
-            left = left[~there]
-            slots[left] += 1
-            left = left[slots[left] < ends[left]]
-        for place in left.tolist():
+        unanswered = np.flatnonzero(slots < ends)
+        while len(unanswered) > _FEW:
+            rows = self._row_array[slots[unanswered]].astype(np.int64)
+            is_it = self._are(rows, asked, unanswered)
+            answers[unanswered[is_it]] = rows[is_it]
+            unanswered = unanswered[~is_it]
+            slots[unanswered] += 1
+            unanswered = unanswered[slots[unanswered] < ends[unanswered]]
+        for place in unanswered.tolist():
             row = self.find(keys[place])
             answers[place] = -1 if row is None else row
         return answers
@@ -98,11 +98,11 @@ class KeyIndex(ABC):
 
     @abstractmethod
     def _asked(self, keys: Sequence[Any]) -> tuple[Any, np.ndarray]:
-        """Keys as `_are` compares them, and their hashes."""
+        """The keys in the form that `_are` compares, and their hashes."""
 
     @abstractmethod
     def _are(self, rows: np.ndarray, asked: Any, places: np.ndarray) -> np.ndarray:
-        """Whether each row has the key that stands at its place among the asked ones."""
+        """Whether each row has the key at its place among those asked for."""
 
     def _check(self, keys: Sequence[Any]) -> None:
         if self._kind.is_plain and {*map(type, keys)} <= {self._kind.python}:

@@ -56,20 +56,20 @@ def _hashed(begins: np.ndarray, data: np.ndarray) -> np.ndarray:
     padded = np.concatenate((np.zeros(_WORD, np.uint8), data))
     words = np.ndarray((len(data) + 1,), ">u8", padded, strides=(1,))
     masks = np.array([2 ** (8 * count) - 1 for count in range(_WORD + 1)], np.uint64)
-    ends, left = begins[1:], np.diff(begins)
+    ends, remaining = begins[1:], np.diff(begins)
     rows: slice | np.ndarray = slice(None)
     weights = [SPREAD % prime for prime in _PRIMES]
     residues = [np.zeros(len(ends), np.uint64) for _ in _PRIMES]
     while len(ends):
-        word = words[ends].astype(np.uint64) & masks[np.minimum(left, _WORD)]
+        word = words[ends].astype(np.uint64) & masks[np.minimum(remaining, _WORD)]
         for residue, prime, weight in zip(residues, _PRIMES, weights, strict=True):
             residue[rows] += word % np.uint64(prime) * np.uint64(weight) % np.uint64(prime)
         weights = [(weight << 64) % prime for weight, prime in zip(weights, _PRIMES, strict=True)]
-        longer = np.flatnonzero(left > _WORD)
+        longer = np.flatnonzero(remaining > _WORD)
         if len(longer) < len(ends):
             rows = longer if isinstance(rows, slice) else rows[longer]
-            ends, left = ends[longer], left[longer]
-        ends, left = ends - _WORD, left - _WORD
+            ends, remaining = ends[longer], remaining[longer]
+        ends, remaining = ends - _WORD, remaining - _WORD
     return _combined(residues)
 
 
@@ -77,10 +77,10 @@ def _combined(residues: list[np.ndarray]) -> np.ndarray:
     """The number below `MODULUS` that has these residues (the Chinese remainder theorem)."""
     import numpy as np
 
-    one, other = (np.uint64(prime) for prime in _PRIMES)
+    prime, second_prime = (np.uint64(prime) for prime in _PRIMES)
     inverse = np.uint64(pow(_PRIMES[0], -1, _PRIMES[1]))
-    first, second = residues[0] % one, residues[1] % other
-    # Both are below 2**31, and `other` keeps the difference above zero.
-    steps = (second + other - first % other) * inverse % other
-    combined: np.ndarray = first + one * steps
+    first, second = residues[0] % prime, residues[1] % second_prime
+    # Both are below 2**31, and `second_prime` keeps the difference above zero.
+    steps = (second + second_prime - first % second_prime) * inverse % second_prime
+    combined: np.ndarray = first + prime * steps
     return combined

@@ -1,4 +1,4 @@
-"""What a key has to be: a key of the wrong type is an error, not a silent miss."""
+"""The type of a key: one of the wrong type is an error, not a silent miss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One loaded version: everything a reader may ask of it, immutable."""
+"""One version in memory, immutable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batch.output.manifest import Column, Manifest, PartFile
     from batch.store.base import Store
 
-#: Enough to hash one part while another one is decoded; decoding has threads of its own.
+#: Enough to hash one part while another is decoded; decoding has threads of its own.
 _READERS = 2
 
 
@@ -53,17 +53,17 @@ class Version:
     def get(self, key: Any) -> dict[str, Any] | None:
         """The latest row of the key, None if there is none."""
         row = self._find(key)
-        return None if row is None else self._answers.one(row, key)
+        return None if row is None else self._answers.one_row(row, key)
 
     def get_many(self, keys: Sequence[Any]) -> list[dict[str, Any] | None]:
         """`get` for each key, in order."""
         rows = self._index.find_many(keys)
         if not (rows < 0).any():
             return [*self._answers.many(rows, keys)]
-        found = (rows >= 0).nonzero()[0].tolist()
+        places = (rows >= 0).nonzero()[0].tolist()
         answers: list[dict[str, Any] | None] = [None] * len(keys)
-        rows_found = self._answers.many(rows[found], [keys[place] for place in found])
-        for place, answer in zip(found, rows_found, strict=True):
+        known = self._answers.many(rows[places], [keys[place] for place in places])
+        for place, answer in zip(places, known, strict=True):
             answers[place] = answer
         return answers
 
@@ -80,15 +80,15 @@ def load_version(
     columns: Sequence[str] | None = None,
     previous: Version | None = None,
 ) -> Version:
-    """Read what `previous` does not hold already, verified, and build the version.
+    """Read the parts that `previous` does not hold, verify them, and build the version.
 
-    `columns` limits what is read; the key, and what tells the latest row, are always read.
-    Raises `BatchError` for a part that is missing or damaged and for a column nobody knows.
+    `columns` limits the columns to read, beyond the key and those that decide the latest row.
+    Raises `Damaged` for a part that is missing or damaged, `DoesNotFit` for an unknown column.
     """
     published = _published_columns(manifest)
     names = _chosen(manifest, published, columns)
     wanted = [column for column in published if column.name in {*names, *LATEST_BY}]
-    # Oldest first: then the rows come nearly in the order that tells the latest one.
+    # Oldest first: then the rows come nearly in the order that decides the latest one.
     files = sorted(manifest.files, key=lambda file: (file.as_of[0], file.path))
     tables = _read_all(store, files, wanted, previous.parts if previous else {})
     table = union(tables, wanted)

@@ -1,4 +1,4 @@
-"""Find the newest manifest of an output, as a reader: nothing is ever repaired from here."""
+"""Find the newest manifest of an output, as a reader that never repairs anything."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from batch.errors import DoesNotFit, StoreDown, TryAgain
 from batch.output import layout
 from batch.output.manifest import Manifest, decode_manifest
+from batch.output.read import list_versions
 from batch.store.base import Missing
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def read_newest(store: Store, *, unless: str | None = None) -> tuple[Manifest, s
     """The manifest that the pointer holds and the pointer's token; None while it is `unless`.
 
     Without a pointer the newest of `manifests/` counts (token None): the numbered file is the
-    commit, the pointer only a copy that the publisher had no time to write.
+    commit, the pointer only a copy that the publisher has not written yet.
     Raises `NotPublished` when there is no version at all.
     """
     try:
@@ -36,31 +37,30 @@ def read_newest(store: Store, *, unless: str | None = None) -> tuple[Manifest, s
 
 
 def is_newer(found: Manifest, current: Manifest, source: str) -> bool:
-    """Whether to load what was found. Raises for what can only be another output."""
+    """Whether to load the manifest found. Raises for one that can only be of another output."""
     for name in ("job", "key", "mode"):
         old, new = getattr(current, name), getattr(found, name)
         if new != old:
             raise DoesNotFit(
                 f"{source}: version {found.version}: {name}: found {new!r}, expected {old!r}",
-                "if this is meant, restart the application",
+                "if that is intended, restart the application",
             )
     same = found.version == current.version
     if found.version < current.version or (same and found.commit_id != current.commit_id):
         raise StoreDown(
             f"{source}: found version {found.version} of {found.published_at:%Y-%m-%d %H:%M} UTC, "
             f"expected {current.version} of {current.published_at:%Y-%m-%d %H:%M} UTC or a newer one",
-            "the output was replaced by another one, or restored: if this is meant, restart the "
+            "the output was replaced by another one, or restored: if that is intended, restart the "
             "application",
         )
     return not same
 
 
 def _newest_path(store: Store) -> str:
-    paths = [entry.path for entry in store.list(layout.MANIFESTS).entries]
-    versions = [version for path in paths if (version := layout.version_of(path)) is not None]
+    versions = list_versions(store)
     if not versions:
         raise NotPublished(
             f"{store.url}: nothing is published here yet",
-            "run the job that writes this output, or give the path that its job file names",
+            "run the job that writes this output, or use the output.path of its job file",
         )
-    return layout.manifest_path(max(versions))
+    return layout.manifest_path(versions[-1])

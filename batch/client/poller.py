@@ -1,4 +1,4 @@
-"""A thread that looks for new versions: stops with its owner, and comes back after a fork."""
+"""A thread that polls for new versions, and ends with its owner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Each pause differs by up to this share, so that many processes do not ask at one moment.
+#: Each pause differs by up to this share, so that many processes do not poll at the same moment.
 JITTER = 0.2
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from batch.client.newest import NotPublished
 from batch.client.poller import Poller
-from batch.client.source import Source
+from batch.client.versions import Versions
 from batch.logs import log, utc_now
 
 if TYPE_CHECKING:
@@ -32,20 +32,21 @@ _WAIT_STEP_SECONDS = 0.2
 class Predictions:
     """The live version of an output: loaded once, swapped whole when a newer one is published.
 
-    Every part is verified before it is used. Whatever goes wrong after the first load, the last
-    good version stays, `last_error` says what it was, and `age` how old the predictions are.
-    Of an output on S3 the files and the last good version are kept on this host: it is served,
-    with `last_error`, where S3 is away at the start. All methods may be called from any thread.
+    Every part is verified before it is used. If anything goes wrong after the first load, the last
+    good version stays, `last_error` holds the error, and `age` tells how old the predictions are.
+    The files and the last good version of an output on S3 are cached on this host: if S3 is
+    unavailable at the start, that version is served, with `last_error` set. All methods may be
+    called from any thread.
 
     Args:
         url: the job's OUTPUT.
-        columns: what to load besides the key; by default every column. `_input`, `_row` and
-            `_as_of` are then part of the answers only if they are named.
+        columns: the columns to load in addition to the key; by default all of them. If given,
+            `_input`, `_row` and `_as_of` are part of the answers only if listed here.
         wait: seconds to wait for the first version of an output that has none.
 
     Raises:
-        NotPublished: there is no version, and none came in time.
-        BatchError: the live version cannot be read, and none is kept here; what is wrong with it.
+        NotPublished: there is no version, and none was published in time.
+        BatchError: the live version cannot be read, and none is cached here.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Predictions:
         self.last_error: Exception | None = None
         self.on_change: Callable[[Predictions], object] | None = None
         self.on_error: Callable[[Exception], object] | None = None
-        self._source = Source(os.fspath(url), columns)
+        self._versions = Versions(os.fspath(url), columns)
         self._lock, self._model_lock = threading.Lock(), threading.Lock()
         self._poller: Poller | None = None
         self._model: tuple[tuple[str, str], PublishedModel] | None = None
@@ -99,7 +100,7 @@ class Predictions:
 
     @property
     def manifest(self) -> Manifest:
-        """All that is known about the version that is served."""
+        """The manifest of the version that is served."""
         return self._version.manifest
 
     @property
@@ -117,7 +118,7 @@ class Predictions:
 
     @property
     def age(self) -> timedelta:
-        """How long ago the version that is served was published."""
+        """Time since the version that is served was published."""
         return utc_now() - self.published_at
 
     def is_stale(self, max_age: timedelta | None = None) -> bool:
@@ -153,11 +154,11 @@ class Predictions:
     def refresh(self) -> bool:
         """Look for a newer version; True when one is served now.
 
-        Never raises: what is wrong is in `last_error` and went to `on_error`.
+        Never raises: an error is stored in `last_error` and passed to `on_error`.
         """
         try:
             changed = self._refresh()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the last good version stays
+        except Exception as error:  # noqa: BLE001 - after any error, the last good version stays
             if repr(error) != repr(self.last_error):
                 log.warning("still serving version %d: %s", self.version, error)
             self.last_error = error
@@ -176,8 +177,8 @@ class Predictions:
     ) -> None:
         """Refresh about every `interval` seconds in a thread, in forked processes too.
 
-        `on_change` is called with this object after each swap, `on_error` with what went wrong at
-        each refresh that failed; both in that thread. Starting again replaces all three.
+        `on_change` is called with this object after each swap, `on_error` with the error of each
+        failed refresh; both in that thread. Starting again replaces all three.
         """
         self.close()
         self.on_change, self.on_error = on_change, on_error
@@ -193,7 +194,7 @@ class Predictions:
         deadline = time.monotonic() + wait_seconds
         while True:
             try:
-                found = self._source.first()
+                found = self._versions.first()
             except NotPublished:
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
@@ -205,7 +206,7 @@ class Predictions:
 
     def _refresh(self) -> bool:
         with self._lock:
-            found = self._source.newer(self._version, self._token)
+            found = self._versions.newer(self._version, self._token)
             if found is None:
                 return False
             is_newer = found.version is not self._version
@@ -220,7 +221,7 @@ class Predictions:
             if self._model is None or self._model[0] != wanted:
                 from batch.model.published import load_published
 
-                self._model = (wanted, load_published(self._source.store, model))
+                self._model = (wanted, load_published(self._versions.store, model))
             return self._model[1]
 
     def _after_fork(self) -> None:

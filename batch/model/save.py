@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +30,7 @@ from batch.records.columns import Scalar
 from batch.records.documents import encode
 from batch.records.histogram import Histogram, reference_histogram
 from batch.store.digest import hash_file
+from batch.store.whole_file import replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,10 +70,12 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     )
     # All refusals before the first file: what is there stays in use.
     sidecar = _describe(scorer, sample)
-    _replace(path, lambda temporary: joblib.dump(model, temporary))
+    with replacing(path) as temporary:
+        joblib.dump(model, temporary)
     # The model first: a sidecar always describes a model that is there.
     data = encode(msgspec.structs.replace(sidecar, sha256=hash_file(path)))
-    _replace(sidecar_path(path), lambda temporary: temporary.write_bytes(data))
+    with replacing(sidecar_path(path)) as temporary:
+        temporary.write_bytes(data)
     return path
 
 
@@ -216,14 +218,3 @@ def _refuse_main(name: str) -> None:
         f"{name} is defined in the script that was started (__main__): no other process can load it",
         "move it into a module of the job folder and import it from there",
     )
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write aside, then rename: nobody sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

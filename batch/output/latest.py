@@ -49,7 +49,7 @@ def key_codes(table: pa.Table, key: Sequence[str]) -> np.ndarray:
     codes = np.zeros(table.num_rows, np.int64)
     for index, name in enumerate(key):
         column = _codes(table[name])
-        # Both are below the number of rows, so their product fits; then it is below it again.
+        # Both are below the number of rows, so their product fits; the new codes are below it again.
         codes = (
             column if index == 0 else _codes(to_arrow(codes * (column.max(initial=0) + 1) + column))
         )

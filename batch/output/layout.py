@@ -36,7 +36,7 @@ def part_path(run_id: str, slice_number: int) -> str:
 
 
 def rejects_path(run_id: str, slice_number: int) -> str:
-    """As fresh as that of a part."""
+    """A fresh name, as for a part."""
     return f"rejects/{run_id}/{slice_number:05d}-{os.urandom(4).hex()}.parquet"
 
 
@@ -46,17 +46,17 @@ def ledger_path(commit_id: str) -> str:
 
 
 def model_path(sha256: str) -> str:
-    """The copy of a model; its folder is named by its sha256."""
+    """The copy of a model, in a folder named after its sha256."""
     return f"models/{sha256}/model.joblib"
 
 
 def recipe_folder(model_sha256: str, recipe: str) -> str:
-    """Where the hook files of a recipe lie, beside its model."""
+    """The folder of a recipe's hook files, beside its model."""
     return f"models/{model_sha256}/{recipe[:16]}"
 
 
 def saved_sidecar_path(model_sha256: str, recipe: str, content: bytes) -> str:
-    """Named by its content: a model of the same bytes may be saved again with other golden rows."""
+    """Named after its content: the same model may be saved again with other golden rows."""
     digest = hashlib.sha256(content).hexdigest()[:16]
     return f"{recipe_folder(model_sha256, recipe)}/sidecar-{digest}.json"
 
@@ -67,32 +67,32 @@ def recipe_path(model_sha256: str, recipe: str) -> str:
 
 
 def plan_path(run_id: str) -> str:
-    """What a run saw and will do."""
+    """The plan of a run."""
     return f"{PENDING}/{run_id}/{PLAN}"
 
 
 def receipt_path(run_id: str, slice_number: int) -> str:
-    """Who creates it owns the slice."""
+    """The receipt of a slice; the process that creates it owns the slice."""
     return f"{PENDING}/{run_id}/{slice_number:05d}.json"
 
 
 def held_path(run_id: str) -> str:
-    """Why a run that is done was not published."""
+    """Why a finished run was not published."""
     return f"{PENDING}/{run_id}/{HELD}"
 
 
 def dropped_path(run_id: str) -> str:
-    """Its creation gives up a run that is not published."""
+    """The note whose creation abandons an unpublished run."""
     return f"{PENDING}/{run_id}/{DROPPED}"
 
 
 def record_path(run_id: str, attempt: int) -> str:
-    """One attempt at a run."""
+    """The record of one attempt at a run."""
     return f"{RUNS}/{run_id}-{attempt}.json"
 
 
 def probe_path() -> str:
-    """A name that tells nobody anything, to try out what a store does."""
+    """A name without meaning, to try out a store."""
     return f"data/probe-{os.urandom(8).hex()}"
 
 

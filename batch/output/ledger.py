@@ -1,4 +1,4 @@
-"""The ledger: what has been taken in. The last entry of a path, in segment order, is the truth."""
+"""The ledger: every input processed so far. The last entry of a path, in segment order, counts."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class LedgerEntry:
     run_id: str
     recipe: str
 
+    @property
+    def files(self) -> set[str]:
+        """The files that hold its rows, of predictions and of rejects."""
+        return {*self.parts, *self.rejects}
+
 
 class Ledger:
     """Every entry that is in force, looked up by the path of the input."""
@@ -67,11 +72,11 @@ class Ledger:
         return None if row is None else self._entry(row)
 
     def token(self, path: str) -> str | None:
-        """The token under which the input was taken in, None if it was not."""
+        """The token with which the input was taken in, None if it was not."""
         return self._tokens.get(path)
 
     def tokens(self) -> Mapping[str, str]:
-        """The token under which every input was taken in."""
+        """The token with which every input was taken in."""
         return self._tokens
 
     def paths(self) -> KeysView[str]:
@@ -81,8 +86,8 @@ class Ledger:
         """The recipe of every input."""
         return {path: self._recipes[row] for path, row in self._rows.items()}
 
-    def outdated(self, recipe: str, *, besides: Collection[str] = ()) -> list[str]:
-        """The inputs with records that another recipe predicted, besides some.
+    def outdated(self, recipe: str, *, ignoring: Collection[str] = ()) -> list[str]:
+        """The inputs with records that another recipe predicted; those to ignore are left out.
 
         `recipe` may be the beginning of a digest.
         """
@@ -92,7 +97,7 @@ class Ledger:
         return [
             path
             for path, row in self._rows.items()
-            if records[row] and path not in besides and not self._recipes[row].startswith(recipe)
+            if records[row] and path not in ignoring and not self._recipes[row].startswith(recipe)
         ]
 
     def run_ids(self) -> set[str]:
@@ -132,7 +137,7 @@ class Ledger:
 
 
 def seen_mark(entry: LedgerEntry | None) -> str:
-    """Stands for one ledger entry in a plan; "" for none."""
+    """Identifies one ledger entry in a plan; "" for none."""
     return f"{entry.token}@{entry.run_id}" if entry else ""
 
 
@@ -161,7 +166,7 @@ def _decode(data: bytes, source: str) -> pa.Table:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Damaged(
             f"{source}: not a ledger segment: {error}",
-            "a missing ledger is never taken for an empty one: restore the file",
+            "restore the file from a backup; nothing was changed",
         ) from None
 
 

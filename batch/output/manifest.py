@@ -27,7 +27,7 @@ class Column(Document, frozen=True):
 
 
 class Counts(Document, frozen=True):
-    """How much; for every input that was taken in, records = predicted + rejected."""
+    """Totals; for every input taken in, records = predicted + rejected."""
 
     inputs: int = 0
     records: int = 0
@@ -39,8 +39,8 @@ class Counts(Document, frozen=True):
 class ModelInfo(Document, frozen=True):
     """The model behind the newest predictions; paths are relative to OUTPUT.
 
-    `recipe` is the JSON of all that shapes a prediction; the hook files lie beside it. `sidecar`
-    is what was known of the model when it was saved, null where it had none.
+    `recipe` is the JSON of everything that shapes a prediction; the hook files are beside it.
+    `sidecar` describes the model as it was saved, null if it had no sidecar.
     """
 
     sha256: str
@@ -82,7 +82,7 @@ class Unreadable(Document, frozen=True):
 
 
 class CheckResult(Document, frozen=True):
-    """One condition that the run was judged by; forced: it held, and a person published."""
+    """One check of the run; forced: it held the run, and a person published it anyway."""
 
     name: str
     value: float | None
@@ -92,7 +92,7 @@ class CheckResult(Document, frozen=True):
 
 
 class Paused(Document, frozen=True):
-    """Who stopped the line, when and why."""
+    """Who paused the job, when and why."""
 
     by: str
     at: datetime
@@ -129,10 +129,14 @@ class Manifest(Document, frozen=True):
     histogram: Histogram | None = None
 
     @property
+    def all_files(self) -> tuple[PartFile, ...]:
+        """The live files of predictions and of rejects."""
+        return (*self.files, *self.rejects)
+
+    @property
     def made_by(self) -> str:
         """The sha256 of the model of its own predictions: a backfill's may be another than `model`."""
-        files = (*self.files, *self.rejects)
-        own = (file.model_sha256 for file in files if file.run_id == self.run_id)
+        own = (file.model_sha256 for file in self.all_files if file.run_id == self.run_id)
         return next(own, self.model.sha256)
 
 

@@ -1,4 +1,4 @@
-"""Write a part: Parquet of one fixed schema, hashed on its way, counted before it is named."""
+"""Write a part: Parquet of one fixed schema, hashed while written, counted before it gets its name."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from batch.errors import DoesNotFit, StoreDown
 from batch.output.manifest import Column, PartFile
 from batch.records.columns import ROW, type_name
 from batch.store.base import Store
+from batch.wording import counted
 
 REJECT_SCHEMA = pa.schema(
     [("_input", pa.string()), ("_row", pa.int64()), ("_as_of", pa.timestamp("us", "UTC")),
@@ -27,9 +28,8 @@ REJECT_SCHEMA = pa.schema(
 class PartWriter:
     """Collects tables into one Parquet file of the store; without rows there is no file.
 
-    The file gets its name when `stack` is left without an exception, so whoever uses this calls
-    `finish` inside the stack and creates the receipt after it. The values of the columns `unique`
-    hardly repeat.
+    The file gets its name when `stack` is left without an exception: call `finish` inside the
+    stack, and create the receipt after it. The values of the columns `unique` hardly repeat.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PartWriter:
         # A short file is still valid Parquet: count what arrived on the disk.
         found = pq.read_metadata(self._local).num_rows
         if found != self.rows:
-            raise StoreDown(f"{self._path}: wrote {self.rows} rows, found {found}")
+            raise StoreDown(f"{self._path}: wrote {counted(self.rows, 'row')}, found {found:,}")
         return PartFile(
             path=self._path, rows=self.rows, bytes=self._local.stat().st_size,
             sha256=self._sink.digest.hexdigest(), as_of=as_of, run_id=run_id, recipe=recipe,
@@ -100,8 +100,8 @@ class PartWriter:
         except pa.ArrowException:
             pass
         raise DoesNotFit(
-            f"the model gave {_listed(table.schema)} after {_listed(self.schema)}",
-            "the hooks and the model must give the same columns and types for every chunk",
+            f"the model returned {_listed(table.schema)} after {_listed(self.schema)}",
+            "hooks and model must return the same columns and types for every chunk",
         )
 
 

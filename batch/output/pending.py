@@ -1,4 +1,4 @@
-"""What lies in `pending/`: plans that are not published, and what was noted beside them."""
+"""The contents of `pending/`: unpublished plans, and the notes beside them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Plans:
         return layout.held_path(run_id) in self.entries
 
     def age(self, path: str) -> timedelta:
-        """Since when an object lies there; none for one that does not."""
+        """Age of the object; zero if missing."""
         entry = self.entries.get(path)
         return self.now - entry.modified if entry else timedelta()
 
@@ -50,6 +50,6 @@ def read_plan(store: Store, run_id: str) -> Plan:
 
 
 def give_up(store: Store, run_id: str, *, by: str, at: datetime) -> None:
-    """Nobody continues or publishes the run any more; one small object decides."""
-    with suppress(Exists):  # Somebody else gave it up at the same time.
+    """Mark the run as abandoned by creating dropped.json: it is never continued or published."""
+    with suppress(Exists):  # Abandoned by another process at the same time.
         store.create(layout.dropped_path(run_id), encode(DroppedNote(by=by, at=at)))

@@ -14,7 +14,7 @@ PLAN_FORMAT = "batch-predict-plan/1"
 
 
 class PlanAgain(TryAgain):
-    """What we were at work on must be planned anew: another host finished it, or it was given up."""
+    """The run in progress must be planned again: another host finished it, or it was abandoned."""
 
 
 class PlannedInput(Document, frozen=True):
@@ -46,7 +46,7 @@ class Slice(Document, frozen=True):
 
 
 class Plan(Document, frozen=True):
-    """What a run saw and will do; written before the first slice, never changed.
+    """The inputs and slices of a run; written before the first slice, never changed.
 
     `model` is what predicts, as a manifest names it; with `keeps_model` the version's own stays.
     `request` tells one backfill from another.
@@ -65,12 +65,11 @@ class Plan(Document, frozen=True):
 
 
 class InputResult(Document, frozen=True):
-    """What became of one input of a slice.
+    """The outcome for one input of a slice.
 
-    taken: its records are in the part or rejected. resent: the content is the one taken in
-    before. unreadable: nothing of it is used; `is_fatal` if predicting it ended the process.
-    changed: another content, or gone, before it was
-    read to its end; it stays open.
+    taken: its records are in the part or rejected. resent: its content is the one taken in
+    before. unreadable: nothing of it is used; `is_fatal` if predicting it killed the process.
+    changed: it changed or vanished while it was read; it stays open.
     """
 
     path: str
@@ -84,7 +83,7 @@ class InputResult(Document, frozen=True):
 
 
 class Receipt(Document, frozen=True):
-    """A slice is done: its files, what became of each input, and its histogram.
+    """A slice is done: its files, the outcome for each input, and its histogram.
 
     `columns` are those of the part; `null_predictions` counts its rows with a null among the
     predictions; `seconds` tells the time by stage.
@@ -103,13 +102,13 @@ class Receipt(Document, frozen=True):
 
 
 class DroppedNote(Document, frozen=True):
-    """Who gave up a run, and when."""
+    """Who abandoned a run, and when."""
 
     by: str
     at: datetime
 
 
 class HeldNote(Document, frozen=True):
-    """Why a run that is done was not published."""
+    """Why a finished run was not published."""
 
     checks: tuple[CheckResult, ...]

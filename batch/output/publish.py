@@ -1,6 +1,6 @@
 """The commit protocol: parts, receipts, ledger, manifest, pointer, in this order.
 
-Readers go the opposite way, so whoever sees a name finds what it names. The only primitive that
+Readers go the opposite way: once they see a name, the object is there. The only primitive that
 correctness needs is `Store.create`: of two writers of one manifest number, one gets `Exists`.
 """
 
@@ -46,8 +46,8 @@ def publish(
 ) -> Manifest | None:  # fmt: skip
     """Make a new version visible in one atomic step; returns it.
 
-    `build` drafts it from the version that it extends, again after every lost race; None when it
-    finds nothing left to publish. Raises `TryAgain` after `TRIES` lost races.
+    `build` drafts it from the version to extend, again after every lost race; None if nothing is
+    left to publish. Raises `TryAgain` after `TRIES` lost races.
     """
     for _ in range(TRIES):
         draft = build(live)
@@ -63,7 +63,7 @@ def publish(
             return live.manifest
     raise TryAgain(
         f"{store.url}: lost the race for the next version {TRIES} times",
-        "run again: what was predicted is kept and adopted",
+        "rerun: the predictions made so far are kept",
     )
 
 
@@ -84,13 +84,15 @@ def move_pointer(store: Store, manifest: Manifest) -> None:
             except Changed:
                 continue
         else:
-            raise TryAgain(f"{store.url}/{layout.POINTER}: replaced by others {TRIES} times")
-        # Somebody may have committed the next number and died before moving the pointer.
+            raise TryAgain(
+                f"{store.url}/{layout.POINTER}: replaced by other processes {TRIES} times"
+            )
+        # Another process may have committed the next number and died before moving the pointer.
         newer = read_manifest(store, manifest.version + 1)
     except Missing:
         return
     except BatchError as error:
-        log.warning("the pointer stays behind until the next run: %s", error.message)
+        log.warning("the pointer stays behind until the next run moves it: %s", error.message)
         return
     move_pointer(store, newer)
 
@@ -105,14 +107,14 @@ def operator() -> str:
 
 
 def require_not_paused(live: Live, job: Job) -> None:
-    """Refuse to extend a version that a person has stopped the line at. Raises `Held`."""
+    """Refuse to extend a version at which a person paused the job. Raises `Held`."""
     if live.manifest and live.manifest.paused:
         by, reason = live.manifest.paused.by, live.manifest.paused.reason
         raise Held(f"{job.name} is paused by {by}: {reason}", command("unpause", job.reference))
 
 
 def require_same_output(live: Live, job: Job) -> None:
-    """Refuse a job that would mix with what another kind of job published."""
+    """Refuse a job that would mix its predictions with those of another kind of job."""
     if live.manifest is None:
         return
     settings = job.settings
@@ -123,7 +125,7 @@ def require_same_output(live: Live, job: Job) -> None:
     ):
         if found != wanted:
             raise DoesNotFit(
-                f"{job.output_url}: holds predictions with {what} {found!r}, the job file says "
+                f"{job.output_url}: found predictions with {what} {found!r}, the job file says "
                 f"{wanted!r}",
                 "set output.path to a new folder, or change the job file back",
             )
@@ -149,7 +151,7 @@ def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) 
 
 
 def _require_conditions(store: Store) -> None:
-    """Refuse a store that overwrites what it is asked to create, before anything rests on it.
+    """Refuse a store that overwrites objects on create, before anything relies on it.
 
     Some servers that speak S3 ignore conditions on a put, others never find them true.
     """
@@ -157,12 +159,15 @@ def _require_conditions(store: Store) -> None:
     store.create(path, b"1")
     try:
         if not _keeps(Exists, lambda: store.create(path, b"2")):
-            what = "overwrites objects that it is asked to create, so that two runs could overwrite"
-            raise StoreDown(f"{store.url}: this store {what} each other's versions", _REAL_STORE)
+            raise StoreDown(
+                f"{store.url}: this store overwrites objects that it must refuse to create, so two "
+                "runs could overwrite each other's versions",
+                _REAL_STORE,
+            )
         token = read_whole(store, path).token
         if _keeps(Changed, lambda: store.replace(path, b"3", token=token)):
             raise StoreDown(
-                f"{store.url}: this store never replaces an object under a condition", _REAL_STORE
+                f"{store.url}: this store refuses every conditional replacement", _REAL_STORE
             )
     finally:
         store.delete(path)
@@ -178,12 +183,12 @@ def _keeps(refusal: type[BatchError], write: Callable[[], None]) -> bool:
 
 
 def _settle(store: Store, manifest: Manifest, parent: Manifest | None) -> None:
-    """What is new in a version survives a power cut before the version is there to name it.
+    """New objects of a version survive a power cut before the version exists.
 
-    Whoever wrote it may have been killed in the middle of making it durable.
+    The process that wrote them may have been killed while making them durable.
     """
-    old = {file.path for file in (*parent.files, *parent.rejects)} if parent else set[str]()
-    new = {file.path for file in (*manifest.files, *manifest.rejects)} - old
+    old = {file.path for file in parent.all_files} if parent else set[str]()
+    new = {file.path for file in manifest.all_files} - old
     model = manifest.model
     store.settle([*new, model.path, model.recipe, *([model.sidecar] if model.sidecar else [])])
 
@@ -197,7 +202,7 @@ def _create_manifest(store: Store, manifest: Manifest) -> bool:
         try:
             if read_manifest(store, manifest.version).commit_id != manifest.commit_id:
                 return False
-        except Missing:  # Pruned since: whoever holds that number did so long ago.
+        except Missing:  # Pruned since: that number was taken long ago.
             return False
     # A number below oldest_kept was free only because its manifest was pruned.
     try:
@@ -248,7 +253,7 @@ def _stale_after(job: Job, draft: Draft, now: datetime) -> datetime | None:
 
 
 def _totals(live: Live, draft: Draft) -> Counts:
-    """What the version holds: what was there, less the entries replaced, plus the new ones."""
+    """The totals of the version before, less the entries replaced, plus the new ones."""
     before = live.manifest.totals if live.manifest and not draft.whole_ledger else Counts()
     replaced = (
         []

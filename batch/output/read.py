@@ -42,16 +42,21 @@ def newest_manifest(store: Store) -> Manifest | None:
     if pointer:
         newest = pointer[0]
     else:
-        found = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
-        versions = [version for version in found if version is not None]
+        versions = list_versions(store)
         if not versions:
             return None
-        newest = read_manifest(store, max(versions))
+        newest = read_manifest(store, versions[-1])
     while True:
         try:
             newest = read_manifest(store, newest.version + 1)
         except Missing:
             return newest
+
+
+def list_versions(store: Store) -> list[int]:
+    """The numbers of all manifests, in order."""
+    versions = (layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries)
+    return sorted(version for version in versions if version is not None)
 
 
 def read_manifest(store: Store, version: int) -> Manifest:
@@ -62,22 +67,26 @@ def read_manifest(store: Store, version: int) -> Manifest:
 
 
 def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
-    """One version that is kept, the `live` one among them.
+    """One kept version, which may be the `live` one.
 
-    Raises `NoInput` that names those that are: for any other version, and before the first.
+    Raises `NoInput`, with the range of kept versions, for any other and before the first.
     """
     if live is None:
         raise NoInput(f"{store.url}: nothing is published yet", "run the job first")
     if version == live.version:
         return live
-    what = "is not kept any more" if 0 < version < live.oldest_kept else "does not exist"
+    what = f"version {version} does not exist"
+    if version == 0 and live.version == 1:
+        what = "there is no earlier version"
+    elif 0 < version < live.oldest_kept:
+        what = f"version {version} is no longer kept"
     if live.oldest_kept <= version < live.version:
         try:
             return read_manifest(store, version)
         except Missing:
-            what = "is not there any more"  # Pruned since, or removed by hand.
+            what = f"version {version} is missing"  # Pruned since, or removed by hand.
     raise NoInput(
-        f"{store.url}: version {version} {what}; {kept_versions(live)}",
+        f"{store.url}: {what}; {kept_versions(live)}",
         command("history", store.url),
     )
 
@@ -85,9 +94,9 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
 def all_kept(
     store: Store, live: Manifest, *, since: int = 0
 ) -> Iterator[tuple[int, Manifest | BatchError]]:
-    """Every version that is kept, the oldest first; in its place what is wrong with one.
+    """Every kept version, oldest first; the error in place of one that cannot be read.
 
-    With `since` none before that one. Several are read at once: there may be thousands, and a
+    With `since`, none before that one. Several are read at once: there may be thousands, and a
     remote store takes its time for each.
     """
     versions = range(max(since, live.oldest_kept), live.version)
@@ -106,15 +115,15 @@ def _read_or_error(store: Store, version: int) -> tuple[int, Manifest | BatchErr
 
 
 def kept_versions(live: Manifest) -> str:
-    """Which versions there are, for whoever asked for another."""
+    """The range of versions that are kept, for an error about another one."""
     return kept_range(live.oldest_kept, live.version)
 
 
 def kept_range(oldest: int, newest: int) -> str:
-    """The versions from the oldest that is kept to the live one, in words."""
+    """The range of versions that are kept, in words."""
     if oldest == newest:
-        return f"kept is version {newest} alone"
-    return f"kept are the versions {oldest} to {newest}"
+        return f"only version {newest} is kept"
+    return f"versions {oldest}–{newest} are kept"
 
 
 def read_pointer(store: Store) -> tuple[Manifest, str] | None:
@@ -129,7 +138,7 @@ def read_pointer(store: Store) -> tuple[Manifest, str] | None:
         raise Damaged(
             error.message,
             f"{layout.POINTER} is a copy of the newest file in {layout.MANIFESTS}/: remove it, "
-            "and the next run writes it anew",
+            "and the next run writes it again",
         ) from None
 
 
@@ -139,12 +148,12 @@ def read_segment(store: Store, segment: LedgerFile) -> bytes:
         data = read_whole(store, segment.path).data
     except Missing as error:
         raise Damaged(
-            f"{error.message}: a missing ledger is never taken for an empty one",
+            f"{error.message}: a missing ledger is never treated as an empty one",
             "restore the file from a backup; nothing was changed",
         ) from None
     if hashlib.sha256(data).hexdigest() != segment.sha256:
         raise Damaged(
-            f"{store.url}/{segment.path}: damaged: its sha256 is not the manifest's",
+            f"{store.url}/{segment.path}: damaged: its sha256 differs from the manifest",
             "restore the file from a backup; nothing was changed",
         )
     return data

@@ -9,14 +9,14 @@ from batch.output.manifest import Manifest
 from batch.output.read import read_manifest
 from batch.store.base import Missing, Store
 
-#: However old they are, so many versions are kept.
+#: The newest versions are kept, this many of them, however old they are.
 KEPT_VERSIONS = 100
 
 
 def oldest_kept(store: Store, newest: Manifest | None, *, retain: timedelta, now: datetime) -> int:
-    """The first version that stays when the next one is published; it never falls.
+    """The oldest version that stays when the next one is published; it never falls.
 
-    Kept are the last `KEPT_VERSIONS`, and all that were live during the last `retain`.
+    The last `KEPT_VERSIONS` are kept, and all that were live during the last `retain`.
     """
     if newest is None:
         return 1
@@ -27,8 +27,8 @@ def oldest_kept(store: Store, newest: Manifest | None, *, retain: timedelta, now
             if read_manifest(store, oldest + 1).published_at > now - retain:
                 break
         except Missing:
-            pass  # Somebody removed it: there is nothing to keep.
+            pass  # It was removed: there is nothing to keep.
         except BatchError:
-            break  # What cannot be read is not given up.
+            break  # A version that cannot be read is kept.
         oldest += 1
     return oldest

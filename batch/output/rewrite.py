@@ -1,4 +1,4 @@
-"""Live parts without the rows of some inputs: parts are immutable, so others take their place."""
+"""Live parts without the rows of some inputs: parts are immutable, so new ones replace them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from batch.errors import Damaged
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest, PartFile
+from batch.output.part_reader import read_batches
 from batch.output.part_writer import PartWriter
 from batch.records.columns import AS_OF, INPUT
 from batch.store.base import Store
-from batch.store.digest import hash_file
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,13 @@ def without_inputs(
     store: Store, manifest: Manifest, ledger: Ledger, *, leaving: Collection[str], run_id: str,
     unread: Collection[str] = (),
 ) -> Rewritten:  # fmt: skip
-    """Drop the parts that hold only leaving inputs, write those that hold others anew.
+    """Drop the parts that hold only leaving inputs, and rewrite those that hold others too.
 
-    `leaving` are paths with a ledger entry; of the files in `unread` every input leaves, and they
-    are dropped as they are. Raises `Damaged` for a part that is damaged.
+    `leaving` are paths with a ledger entry. The files `unread` are dropped without being read: all
+    their inputs leave. Raises `Damaged` for a part that is damaged.
     """
     entries = [entry for entry in map(ledger.get, leaving) if entry]
-    touched = {path for entry in entries for path in (*entry.parts, *entry.rejects)} | {*unread}
+    touched = {path for entry in entries for path in entry.files} | {*unread}
     if not touched:
         return Rewritten(manifest.files, manifest.rejects, ())
     moved = {
@@ -49,11 +47,7 @@ def without_inputs(
         for file in files
         if file.path in touched
     }
-    staying = [
-        entry
-        for entry in ledger
-        if entry.path not in leaving and touched & {*entry.parts, *entry.rejects}
-    ]
+    staying = [entry for entry in ledger if entry.path not in leaving and touched & entry.files]
     return Rewritten(
         files=_exchanged(manifest.files, moved),
         rejects=_exchanged(manifest.rejects, moved),
@@ -72,21 +66,15 @@ def _rewrite(
 ) -> PartFile | None:  # fmt: skip
     new_path = layout.part_path if kind == "data" else layout.rejects_path
     gone = pa.array(sorted(leaving), pa.string())
-    with store.fetch(file.path) as local, ExitStack() as stack:
-        if hash_file(local) != file.sha256:
-            raise Damaged(
-                f"{store.url}/{file.path}: damaged: its sha256 is not the manifest's",
-                "restore the file from a backup; nothing was changed",
-            )
+    with ExitStack() as stack:
         writer = PartWriter(stack, store, new_path(run_id, 0))
         moments, inputs = [], set[str]()
-        with pq.ParquetFile(local) as old:
-            for batch in old.iter_batches():
-                table = pa.Table.from_batches([batch])
-                kept = table.filter(pc.invert(pc.is_in(table[INPUT], gone)))
-                writer.write(kept)
-                inputs.update(kept[INPUT].unique().to_pylist())
-                moments += [value for value in pc.min_max(kept[AS_OF]).as_py().values() if value]
+        for batch in read_batches(store, file, check="sha256"):
+            table = pa.Table.from_batches([batch])
+            staying = table.filter(pc.invert(pc.is_in(table[INPUT], gone)))
+            writer.write(staying)
+            inputs.update(staying[INPUT].unique().to_pylist())
+            moments += [value for value in pc.min_max(staying[AS_OF]).as_py().values() if value]
         if not inputs:
             return None
         return writer.finish(
@@ -101,10 +89,10 @@ def _rewrite(
 def _exchanged(
     files: tuple[PartFile, ...], moved: dict[str, PartFile | None]
 ) -> tuple[PartFile, ...]:
-    kept = (moved.get(file.path, file) for file in files)
-    return tuple(file for file in kept if file is not None)
+    replaced = (moved.get(file.path, file) for file in files)
+    return tuple(file for file in replaced if file is not None)
 
 
 def _renamed(paths: tuple[str, ...], moved: dict[str, PartFile | None]) -> tuple[str, ...]:
-    found = (moved.get(path, path) for path in paths)
-    return tuple(item if isinstance(item, str) else item.path for item in found if item)
+    replaced = (moved.get(path, path) for path in paths)
+    return tuple(item if isinstance(item, str) else item.path for item in replaced if item)

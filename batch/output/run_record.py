@@ -1,4 +1,4 @@
-"""Run records: what each run leaves for people, and the heartbeat of the last one."""
+"""Run records, one for each attempt at a run, and the heartbeat of the last one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version as it is, and as a commit wants the next one to be."""
+"""The live version, and the draft of the next one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from batch.records.histogram import Histogram
 
 @dataclass(frozen=True)
 class Live:
-    """The newest version, or none, and all that has been taken in."""
+    """The newest version, or none, and its ledger."""
 
     manifest: Manifest | None
     ledger: Ledger
@@ -35,9 +35,9 @@ class Live:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a commit wants the next version to be.
+    """The content of the next version.
 
-    `entries` are the ledger entries to write; with `whole_ledger` they are all there are.
+    `entries` are the ledger entries to write; with `whole_ledger` they replace the whole ledger.
     `stale_after` is for a version without new predictions.
     """
 
@@ -61,9 +61,9 @@ def like(
     source: Live, *, kind: Kind, run_id: str, whole_ledger: bool = False,
     paused: Paused | None = None,
 ) -> Draft:  # fmt: skip
-    """A draft that publishes what a version holds once more, with nothing new in it.
+    """A draft that publishes the content of a version again, with nothing new in it.
 
-    With `whole_ledger` its ledger becomes the whole of the new one; else the ledger stays.
+    With `whole_ledger` its ledger replaces the live one; else the ledger stays as it is.
     """
     manifest = source.manifest
     assert manifest is not None, "there is a version to start from"

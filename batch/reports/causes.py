@@ -1,4 +1,4 @@
-"""Why the latest row of a key is another one in another version."""
+"""Why the latest row of a key differs between two versions."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ from typing import Literal, get_args
 
 from batch.output.ledger import LedgerEntry
 
-#: new input: it comes from an input that was not there before. changed input: the content of its
-#: input is another one. other recipe: the same content, another model, hook or option. again: the
-#: same content by the same recipe. dropped: its input, or its rows, left (a rollback, a window, a
-#: repair).
+#: new input: it comes from an input that is new. changed input: the content of its input changed.
+#: other recipe: the same content, another model, hook or option. again: the same content and recipe.
+#: dropped: its input, or its rows, left (a rollback, a window, a repair).
 Why = Literal["new input", "changed input", "other recipe", "again", "dropped"]
 WHYS: tuple[Why, ...] = get_args(Why)
 
 
 def cause_of_coming(before: LedgerEntry | None, after: LedgerEntry | None) -> Why:
-    """Why a row came, by what the ledgers of the two versions say of its input."""
+    """Why a row came, by the entries of its input in the ledgers of the two versions."""
     if before is None or after is None:
         return "new input"
     if before.digest != after.digest:
         return "changed input"
-    if _left(before):
+    if _is_only_remembered(before):
         return "new input"
     return "other recipe" if before.recipe != after.recipe else "again"
 
 
 def cause_of_leaving(before: LedgerEntry | None, after: LedgerEntry | None) -> Why:
-    """Why a row left, and no later one took its place."""
+    """Why a row left without a later one taking its place."""
     if before is None or after is None:
         return "dropped"
     if before.digest != after.digest:
         return "changed input"
-    if _left(after) or before.recipe == after.recipe:
+    if _is_only_remembered(after) or before.recipe == after.recipe:
         return "dropped"
     return "other recipe"
 
 
-def _left(entry: LedgerEntry) -> bool:
-    """Whether the input is only remembered: its rows left with the window."""
+def _is_only_remembered(entry: LedgerEntry) -> bool:
+    """Whether only the ledger still knows the input: its rows left with the window."""
     return not entry.records

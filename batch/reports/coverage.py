@@ -1,4 +1,4 @@
-"""Which dates are predicted whole, and what is wrong with the others."""
+"""Which dates are fully predicted, and what is wrong with the others."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from batch.output.version import Live
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 
-#: What can be said of a date; of several the first. missing: no input, or one that is not taken in.
+#: The state of a date; of several, the first. missing: no input, or one not taken in yet.
 State = Literal["unreadable", "held", "waiting", "missing", "older recipe", "complete"]
 _STATES: tuple[State, ...] = get_args(State)
 _A_DAY, _A_WEEK = timedelta(days=1), timedelta(weeks=1)
 
 
 class DateRange(Document, frozen=True):
-    """Dates of one state that follow each other; `affected` of their inputs are in that state."""
+    """Consecutive dates in one state; `affected` of their inputs are in that state."""
 
     first: date
     last: date
@@ -34,24 +34,24 @@ class DateRange(Document, frozen=True):
 
 @dataclass(frozen=True)
 class Trouble:
-    """The paths of inputs that could not be read, and of those that a check holds."""
+    """The paths of inputs that could not be read, and of those held by a check."""
 
     unreadable: Collection[str] = ()
     held: Collection[str] = ()
 
 
-def cover(job: Job, found: Survey, live: Live, trouble: Trouble) -> tuple[DateRange, ...]:
+def cover(job: Job, survey: Survey, live: Live, trouble: Trouble) -> tuple[DateRange, ...]:
     """The state of every date from the first to the last input; none for a path without {date}.
 
-    Left out is what the output's window leaves out.
+    Dates outside the output's window are left out.
     """
     if not job.pattern.has_date:
         return ()
-    state_of = _judge(found, live, trouble)
+    state_of = _judge(survey, live, trouble)
     states: dict[date, Counter[State]] = defaultdict(Counter)
-    for path in {*found.present, *live.ledger.paths()} - {*found.too_old}:
+    for path in {*survey.present, *live.ledger.paths()} - {*survey.too_old}:
         as_of = job.pattern.date(path)
-        if as_of and not _is_too_old(job, found, as_of):
+        if as_of and not _is_too_old(job, survey, as_of):
             states[as_of.date()][state_of(path)] += 1
     days = [(day, states.get(day, Counter[State]())) for day in _expected(sorted(states))]
     return tuple(
@@ -60,30 +60,30 @@ def cover(job: Job, found: Survey, live: Live, trouble: Trouble) -> tuple[DateRa
 
 
 def outdated_inputs(live: Live) -> list[str]:
-    """Inputs that another recipe predicted than that of the newest predictions."""
+    """Inputs predicted by another recipe than the newest predictions."""
     if live.manifest is None:
         return []
     return live.ledger.outdated(live.manifest.model.recipe.split("/")[-2])
 
 
 def held_inputs(store: Store, live: Live) -> set[str]:
-    """The inputs of runs that a check holds."""
+    """The inputs of runs held by a check."""
     plans, published = list_plans(store), live.ledger.run_ids()
-    found = set[str]()
+    paths = set[str]()
     for run_id in plans.run_ids:
         if plans.is_held(run_id) and not plans.is_given_up(run_id) and run_id not in published:
             try:
                 plan = read_plan(store, run_id)
             except Missing:
-                continue  # Published or given up meanwhile.
-            found |= {planned.path for piece in plan.slices for planned in piece.inputs}
-    return found
+                continue  # Published or abandoned meanwhile.
+            paths |= {planned.path for slice_ in plan.slices for planned in slice_.inputs}
+    return paths
 
 
-def _judge(found: Survey, live: Live, trouble: Trouble) -> Callable[[str], State]:
+def _judge(survey: Survey, live: Live, trouble: Trouble) -> Callable[[str], State]:
     """The state of one input."""
-    todo = {planned.path for planned in found.todo}
-    waiting = {wait.path for wait in found.waiting}
+    todo = {planned.path for planned in survey.todo}
+    waiting = {wait.path for wait in survey.waiting}
     states: tuple[tuple[State, Collection[str]], ...] = (
         ("unreadable", {*trouble.unreadable} & (todo | waiting)),
         ("held", trouble.held),
@@ -98,9 +98,9 @@ def _judge(found: Survey, live: Live, trouble: Trouble) -> Callable[[str], State
     return state_of
 
 
-def _is_too_old(job: Job, found: Survey, as_of: datetime) -> bool:
+def _is_too_old(job: Job, survey: Survey, as_of: datetime) -> bool:
     window = job.settings.output.window
-    return bool(window and as_of < found.listing.now - window)
+    return bool(window and as_of < survey.listing.now - window)
 
 
 def _expected(days: list[date]) -> Iterator[date]:
@@ -114,7 +114,7 @@ def _expected(days: list[date]) -> Iterator[date]:
 
 
 def _step(days: list[date]) -> timedelta:
-    """How far apart inputs come: in a job of every week or month none is missing in between."""
+    """The interval between inputs: in a weekly or monthly job none is missing in between."""
     gaps = [following - day for day, following in pairwise(days)]
     closest = min(gaps, default=_A_DAY)
     return closest if closest >= _A_WEEK and len(gaps) > 1 else _A_DAY

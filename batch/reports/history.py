@@ -1,4 +1,4 @@
-"""One timeline: the runs, whatever came of them, and the versions, whoever made them."""
+"""One timeline of runs, whatever their outcome, and versions, whatever published them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAMED = 3
 class Event(Document, frozen=True):
     """One run, or one version that no run has a record of.
 
-    `at` is when it was published, else when it ended; `version` what it published, `is_kept`
-    whether one can go back to it. `model` is the sha256 of the model behind the version's newest
-    predictions, `message` what a person has to know. `exit_code`, `seconds`: null without a record.
+    `at` is when it was published, else when it ended; `version` is the one it published, and
+    `is_kept` tells whether a rollback to it is possible. `model` is the sha256 of the model behind
+    the version's newest predictions. `exit_code` and `seconds` are null without a run record.
     """
 
     at: datetime
@@ -75,11 +75,11 @@ def read_history(store: Store, *, last: int) -> History:
 
 
 def _manifests(store: Store, live: Manifest | None, last: int) -> dict[int, Manifest]:
-    """The last versions, less those that cannot be read: nobody can go back to them."""
+    """The last versions that can be read: a rollback to others is impossible."""
     if live is None:
         return {}
-    found = all_kept(store, live, since=live.version - last + 1)
-    return {version: one for version, one in found if isinstance(one, Manifest)}
+    versions = all_kept(store, live, since=live.version - last + 1)
+    return {version: found for version, found in versions if isinstance(found, Manifest)}
 
 
 def _published(record: RunRecord, manifests: dict[int, Manifest]) -> bool:
@@ -106,7 +106,7 @@ def _of_run(record: RunRecord, manifests: dict[int, Manifest], live: Manifest | 
         model=manifest.made_by if manifest else None,
         by=manifest.published_by if manifest else record.host,
         run_id=record.run_id,
-        message=_said(record) or (_forced(manifest) if manifest else ""),
+        message=_problem(record) or (_forced(manifest) if manifest else ""),
     )
 
 
@@ -131,12 +131,12 @@ def _of_version(manifest: Manifest, live: Manifest | None) -> Event:
 def _is_kept(version: int | None, live: Manifest | None, manifests: dict[int, Manifest]) -> bool:
     if version is None or live is None:
         return False
-    # Of those that were not read, all that is known is that they should be there.
+    # The versions that were not read are assumed to be there.
     return version in manifests or live.oldest_kept <= version < min(manifests, default=0)
 
 
-def _said(record: RunRecord) -> str:
-    """What went wrong, if anything did."""
+def _problem(record: RunRecord) -> str:
+    """The message of a run that had problems, else ""."""
     if record.unreadable and record.outcome == "published":
         names = [f"{bad.path}: {bad.reason}" for bad in record.unreadable]
         return f"unreadable: {listed(names, _NAMED)}"
@@ -145,4 +145,4 @@ def _said(record: RunRecord) -> str:
 
 def _forced(manifest: Manifest) -> str:
     forced = [check.name for check in manifest.checks if check.outcome == "forced"]
-    return f"published although a check held it: {', '.join(forced)}" if forced else ""
+    return f"published despite failed checks: {', '.join(forced)}" if forced else ""

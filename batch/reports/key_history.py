@@ -20,11 +20,11 @@ from batch.store.base import Store
 
 
 class Period(Document, frozen=True):
-    """Versions that follow each other, `first` to `last`, with the same latest row of a key.
+    """Consecutive versions, `first` to `last`, with the same latest row of a key.
 
-    `kind`, `published_at` and `published_by` are those of the first of them, and `why` tells what
-    made it differ from the one before (null for the oldest that is kept). `model` is the sha256
-    of the model behind the row. Without a row, all that is of it is null.
+    `kind`, `published_at` and `published_by` are those of the first of them, and `why` is the
+    reason that it differs from the one before (null for the oldest kept one). `model` is the sha256
+    of the model behind the row. Without a row, every field about it is null.
     """
 
     first: int
@@ -42,7 +42,7 @@ class Period(Document, frozen=True):
 
 
 class Unread(Document, frozen=True):
-    """A file that could not be read: in these versions the latest row may be another one."""
+    """A file that could not be read: in these versions the latest row may be a different one."""
 
     path: str
     reason: str
@@ -50,7 +50,7 @@ class Unread(Document, frozen=True):
 
 
 class Story(Document, frozen=True):
-    """What applications got for a key; the newest period first, none for a key nobody knows."""
+    """The predictions that applications got for a key, newest period first; none if unknown."""
 
     job: str
     key: dict[str, str]
@@ -61,7 +61,7 @@ class Story(Document, frozen=True):
 
 
 def tell(store: Store, live: Manifest, key: Sequence[str]) -> Story:
-    """Follow a key, one text for each key column, through all versions that are kept.
+    """Follow a key, one text for each key column, through all kept versions.
 
     Each part is read once. Raises `BadUsage` for a key of the wrong form.
     """
@@ -86,7 +86,7 @@ def tell(store: Store, live: Manifest, key: Sequence[str]) -> Story:
 
 @dataclass(frozen=True)
 class _Hit:
-    """A row of the key, and the part it lies in; equal where an application sees no difference."""
+    """A row of the key and its part; equal if an application sees no difference."""
 
     row: dict[str, object]
     model: str
@@ -106,7 +106,7 @@ class _Stretch:
 
 @dataclass
 class _Teller:
-    """Goes through the versions, oldest first."""
+    """Follows the key through the versions, oldest first."""
 
     store: Store
     finder: KeyFinder
@@ -132,7 +132,7 @@ class _Teller:
         self.missed.setdefault(path, []).append(version)
 
     def periods(self) -> list[Period]:
-        """Those that were found, oldest first."""
+        """The periods found, oldest first."""
         known = any(stretch.hit for stretch in self.stretches)
         return [self._period(stretch) for stretch in self.stretches if known]
 
@@ -157,14 +157,16 @@ class _Teller:
             ]
 
     def _why(self, manifest: Manifest, hit: _Hit | None) -> Why | None:
-        """What made the row another one than in the version before; None if nobody can tell."""
+        """Why the row differs from the one in the version before; None if that is unknown."""
         old = self.stretches[-1].hit
-        behind = max((one for one in (old, hit) if one), key=lambda one: place_of(one.row))
+        behind = max((row for row in (old, hit) if row), key=lambda row: place_of(row.row))
         same_input = old and hit and old.row[INPUT] == hit.row[INPUT]
         judge = cause_of_coming if same_input or behind is hit else cause_of_leaving
         path = str((hit if same_input and hit else behind).row[INPUT])
         try:
-            ledgers = [with_ledger(self.store, one).ledger for one in (self.before, manifest)]
+            ledgers = [
+                with_ledger(self.store, version).ledger for version in (self.before, manifest)
+            ]
         except Damaged:
             return None
         return judge(ledgers[0].get(path), ledgers[1].get(path))

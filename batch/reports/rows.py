@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-from batch.errors import Damaged
-from batch.output.manifest import Manifest, PartFile
-from batch.store.base import Missing, Store
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from batch.errors import BadUsage
 from batch.output.latest import LATEST_BY
-from batch.output.part_reader import read_rows_where
+from batch.output.manifest import Manifest, PartFile
+from batch.output.part_reader import read_batches, read_rows_where
 from batch.records.cast import cast_text
 from batch.records.columns import InputColumn, type_of_arrow
+from batch.store.base import Store
+from batch.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
+    """A few rows of the newest parts. Raises `Damaged` for a part that cannot be read."""
+    rows: list[dict[str, object]] = []
+    for file in reversed(files):
+        for batch in read_batches(store, file, check="size"):
+            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
+            if len(rows) >= count:
+                return rows
+    return rows
 
 
 class KeyFinder:
@@ -33,25 +38,25 @@ class KeyFinder:
     def __init__(self, store: Store, manifest: Manifest, key: Sequence[str]) -> None:
         if len(key) != len(manifest.key):
             raise BadUsage(
-                f"found {len(key)} key values, the key is {', '.join(manifest.key)}",
+                f"found {counted(len(key), 'key value')}, expected one for each of {', '.join(manifest.key)}",
                 "give --key once for each key column, in this order",
             )
         self._store = store
         self.key = dict(zip(manifest.key, key, strict=True))
 
     def rows(self, file: PartFile, names: Sequence[str]) -> list[dict[str, object]]:
-        """Its rows in one part, with those of the columns that the part has. Raises `Damaged`."""
+        """The rows of the key in one part, with the given columns that it has. Raises `Damaged`."""
         found = read_rows_where(self._store, file, names, by=list(self.key), holds=self._is_wanted)
         return list(found.to_pylist())
 
     def _is_wanted(self, rows: pa.Table) -> pa.ChunkedArray:
         import pyarrow.compute as pc
 
-        found = None
+        is_wanted = None
         for name, text in self.key.items():
-            there = pc.equal(rows[name], _typed(name, text, rows.schema.field(name).type))
-            found = there if found is None else pc.and_(found, there)
-        return found
+            equal = pc.equal(rows[name], _typed(name, text, rows.schema.field(name).type))
+            is_wanted = equal if is_wanted is None else pc.and_(is_wanted, equal)
+        return is_wanted
 
 
 def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[dict[str, object]]:
@@ -70,7 +75,7 @@ def rows_of_key(store: Store, manifest: Manifest, key: Sequence[str]) -> list[di
 
 
 def place_of(row: dict[str, object]) -> tuple[object, ...]:
-    """Its place in the order that tells the latest row."""
+    """The place of a row in the order that decides the latest one."""
     return tuple(row[name] for name in LATEST_BY)
 
 
@@ -82,28 +87,3 @@ def _typed(name: str, text: str, wanted: pa.DataType) -> pa.Scalar:
     if bad:
         raise BadUsage(f"key {name}: found {text!r}, expected {column.type}")
     return values.cast(wanted)[0]
-
-
-def first_rows(store: Store, files: Sequence[PartFile], count: int) -> list[dict[str, object]]:
-    """A few rows of the newest parts."""
-    rows: list[dict[str, object]] = []
-    for file in reversed(files):
-        for batch in _batches(store, file):
-            rows.extend(batch.slice(0, count - len(rows)).to_pylist())
-            if len(rows) >= count:
-                return rows
-    return rows
-
-
-def _batches(store: Store, file: PartFile) -> Iterator[pa.RecordBatch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with store.fetch(file.path) as local, pq.ParquetFile(local) as part:
-            yield from part.iter_batches()
-    except (pa.ArrowException, Missing) as error:
-        raise Damaged(
-            f"{store.url}/{file.path}: cannot be read: {error}",
-            "restore the file; nothing else is lost",
-        ) from None

@@ -1,4 +1,4 @@
-"""Look at an output: how it is doing, what ran, which rows it holds. Writes nothing."""
+"""The state of a job and its output: live version, dates, inputs to do, last run."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from batch.reports.coverage import DateRange, Trouble, cover, held_inputs, outda
 from batch.reports.target import Target
 from batch.store.base import Store
 
-#: A run is among so many.
+#: At least one of this many records is expected to be of a run.
 _LAST_RECORDS = 10
 
 
 class Status(Document, frozen=True):
-    """How a job is doing; times in UTC.
+    """The state of a job; times in UTC.
 
-    `todo` and `waiting` count inputs (null where no job file tells where they are), `outdated`
-    inputs predicted by another recipe than the newest; `dates` are in order, none for a path
-    without a date. `is_readable` tells whether the output is.
+    `todo` and `waiting` count inputs (null without a job file), `outdated` counts inputs predicted
+    by another recipe than the newest. `dates` are in order; none for a path without a date.
+    `is_readable`: whether the output can be read.
     """
 
     job: str
@@ -52,7 +52,7 @@ class Status(Document, frozen=True):
 
 
 def read_status(target: Target, *, now: datetime) -> Status:
-    """How the job is doing; trouble with its input or output is part of the answer."""
+    """The state of a job; problems with its input or output are part of the answer."""
     live = manifest = todo = waiting = None
     trouble, is_readable = "", False
     last, dates = _last_run(target.store), tuple[DateRange, ...]()
@@ -100,19 +100,20 @@ def _dates(
 
 
 def _last_run(store: Store) -> RunRecord | None:
-    """The record of the last run that did or tried anything, as far as it can be read.
+    """The record of the last run that had something to do, if it can be read.
 
-    A backfill tells nothing of the inputs that it was not asked for.
+    Backfills do not count: they say nothing about inputs that were not selected.
     """
     try:
-        runs = [one for one in read_records(store, last=_LAST_RECORDS) if one.kind == "run"]
+        records = list(read_records(store, last=_LAST_RECORDS))
     except BatchError:
         return None
+    runs = [record for record in records if record.kind == "run"]
     return max(runs, key=lambda record: record.ended_at, default=None)
 
 
 def pending_runs(store: Store) -> Iterator[str]:
-    """Runs that wrote a plan and did not publish: interrupted, held, or under way."""
+    """Runs that wrote a plan and did not publish: interrupted, held, or in progress."""
     try:
         plans = list_plans(store)
         published = read_live(store).ledger.run_ids() if plans.entries else set[str]()
@@ -120,7 +121,7 @@ def pending_runs(store: Store) -> Iterator[str]:
         return
     for run_id in plans.run_ids:
         if run_id not in published and not plans.is_given_up(run_id):
-            yield f"{run_id} ({'held' if plans.is_held(run_id) else 'interrupted or under way'})"
+            yield f"{run_id} ({'held' if plans.is_held(run_id) else 'interrupted or in progress'})"
 
 
 def _heartbeat(store: Store) -> Heartbeat | None:

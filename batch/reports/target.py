@@ -1,4 +1,4 @@
-"""Find the output that a reading command looks at: a job's, or the one that is named."""
+"""Find the output for a read-only command: that of a job, or one given by its path or URL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batch.wording import command
 
 @dataclass(frozen=True)
 class Target:
-    """What a reading command looks at: an output, and its job if one was named."""
+    """The output of a read-only command, and its job if one was given."""
 
     store: Store
     job: Job | None
@@ -30,7 +30,7 @@ class Target:
 
 
 def find_target(name: str) -> Target:
-    """The output that NAME means: an OUTPUT folder or URL, or that of a job."""
+    """The output that NAME refers to: an OUTPUT folder or URL, or that of a job."""
     folder = Path(name)
     is_output = (folder / layout.POINTER).is_file() or (folder / layout.MANIFESTS).is_dir()
     if is_output or "://" in name:

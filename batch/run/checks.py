@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batch.job.job import Job
 from batch.model.sidecar import Sidecar
 from batch.output.manifest import Manifest, ModelInfo, PartFile
+from batch.output.part_reader import read_rows
 from batch.output.read import read_document, read_manifest
 from batch.output.version import Live
 from batch.records.histogram import Histogram, has_same_bins, merged
@@ -238,10 +239,4 @@ def _key_loss(store: Store, live: Manifest | None, parts: Sequence[PartFile]) ->
 
 
 def _keys(store: Store, files: Sequence[PartFile], key: Sequence[str]) -> list[pa.Table]:
-    import pyarrow.parquet as pq
-
-    tables = []
-    for file in files:
-        with store.fetch(file.path) as local:
-            tables.append(pq.ParquetFile(local).read(columns=list(key)))
-    return tables
+    return [read_rows(store, file, key, check="size") for file in files]

@@ -125,7 +125,7 @@ def _outdated(live: Live, work: Work, manifest: Manifest) -> int:
     if manifest.mode == "replace" or work.plan.keeps_model:
         return 0
     taken = {result.path for result in work.results if result.outcome == "taken"}
-    return len(live.ledger.outdated(work.plan.recipe, besides=taken))
+    return len(live.ledger.outdated(work.plan.recipe, ignoring=taken))
 
 
 def _left_open(this: Attempt, work: Work, manifest: Manifest) -> int:

@@ -103,4 +103,4 @@ def _outdated(job: Job, live: Live, found: Survey, recipe: str) -> int:
     if job.settings.output.mode == "replace":
         return 0
     again = {planned.path for planned in found.todo}
-    return len(live.ledger.outdated(recipe, besides=again))
+    return len(live.ledger.outdated(recipe, ignoring=again))

@@ -51,13 +51,13 @@ class Placement:
 
     @property
     def all(self) -> dict[str, str]:
-        """Those of the put of a large file."""
+        """Arguments of the put of a large file."""
         return self.encryption | (
             {"StorageClass": self.storage_class} if self.storage_class else {}
         )
 
 
-#: As the bucket says.
+#: By the defaults of the bucket.
 AS_IS = Placement()
 
 
@@ -97,12 +97,12 @@ class Source(Protocol):
         """A local path to read the object from, inside the `with`.
 
         With `token`, raises `Changed` when the object is another one before or after the reading.
-        With its `size`, a large object may come in pieces. Raises `Missing`.
+        With its `size`, a large object may be downloaded in pieces. Raises `Missing`.
         """
 
 
 class Store(Source, Protocol):
-    """What every place promises. All errors are `BatchError`s that name the object."""
+    """The promises of every kind of store. All errors are `BatchError`s that name the object."""
 
     @property
     def url(self) -> str:
@@ -110,16 +110,16 @@ class Store(Source, Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether objects appear whole, and `fetch` brings a copy that the caller may keep.
+        """Whether objects appear whole, and `fetch` downloads a copy that the caller may move.
 
-        Otherwise they are files, which others may be writing to, and `fetch` gives the file.
+        Otherwise they are files, which others may be writing to, and `fetch` gives the file itself.
         """
 
     def list(self, prefix: str = "") -> Listing:
         """Every object whose path starts with the folder `prefix`; an absent folder is empty."""
 
     def stat(self, path: str) -> Entry:
-        """What a listing would say of the object now. Raises `Missing`."""
+        """The object as a listing would show it now. Raises `Missing`."""
 
     def read(self, path: str, *, unless: str | None = None) -> Blob | None:
         """The object in one piece, never a mixture of two contents.
@@ -150,13 +150,13 @@ class Store(Source, Protocol):
         """Remove the object; one that is already gone is fine."""
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Make the names of these objects survive a power cut, whoever made them.
+        """Make the names of these objects survive a power cut, whichever process made them.
 
         A process that was killed may have left a name that it had not made durable yet.
         """
 
     def sweep(self) -> None:
-        """Remove what processes of this host that are no more left unfinished; nothing named."""
+        """Remove unfinished files of dead processes of this host; never an object with its name."""
 
 
 def read_whole(store: Store, path: str) -> Blob:

@@ -1,8 +1,9 @@
-"""Immutable objects, verified: of a remote store brought to this host once, for all processes.
+"""Immutable objects, verified. Those of a remote store are downloaded once for all processes.
 
-A file is brought by one process at a time, under a name of its own, verified, and only then named
-by its sha256; it is verified again before each use. A damaged one is dropped and brought anew.
-Where the cache cannot be used it is done without, and a warning says so. Local stores have none.
+One process at a time downloads a file, under a name of its own; once verified, the file is renamed
+to its sha256. It is verified again before each use; a damaged one is deleted and downloaded again.
+If the cache cannot be used, a warning says so and objects are read from the store. Local stores
+have no cache.
 """
 
 from __future__ import annotations
@@ -16,23 +17,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from batch.errors import BadData, NotPermitted, StoreDown
+from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
 from batch.store.base import Store, read_whole
-from batch.store.cachefolder import (
-    FILES,
-    UNFINISHED,
-    cache_folder,
-    one_at_a_time,
-    trim,
-    warn_of_cache,
-)
+from batch.store.cachefolder import FILES, UNFINISHED, one_at_a_time, trim, warn_of_cache
+from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in
 
 
 @dataclass(frozen=True)
 class Content:
-    """An object, what it must hold, and the next step where the store holds something else."""
+    """An object, its expected content, and the next step if the store holds something else."""
 
     path: str
     sha256: str
@@ -41,7 +36,7 @@ class Content:
 
 
 class _Unusable(Exception):
-    """The cache, or the disk below it; says nothing about the store."""
+    """The cache or the disk below it cannot be used; the store may be fine."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
@@ -95,6 +90,9 @@ def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken
     """What `take` makes of the file in the cache; it raises `BadData` for a damaged one."""
     try:
         folder = cache_folder()
+    except BatchError as error:
+        raise _Unusable(error) from None
+    try:
         path = folder / FILES / content.sha256
         with suppress(FileNotFoundError, BadData):
             return _used(path, take)
@@ -104,27 +102,27 @@ def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken
             except FileNotFoundError:
                 pass
             except BadData as error:
-                log.warning("%s: this cached file is damaged and brought anew: %s", path, error)
+                log.warning("%s: this cached file is damaged and downloaded again: %s", path, error)
                 path.unlink(missing_ok=True)
-            return _brought(store, content, path, take)
+            return _download(store, content, path, take)
     except OSError as error:
         raise _Unusable(error) from None
 
 
 def _used(path: Path, take: Callable[[Path], _Taken]) -> _Taken:
     taken = take(path)
-    with suppress(OSError):  # What is least recently used goes first; a read-only cache stays.
+    with suppress(OSError):  # The least recently used is deleted first; a read-only cache stays.
         os.utime(path)
     return taken
 
 
-def _brought(store: Store, content: Content, path: Path, take: Callable[[Path], _Taken]) -> _Taken:
+def _download(store: Store, content: Content, path: Path, take: Callable[[Path], _Taken]) -> _Taken:
     path.parent.mkdir(exist_ok=True)
     try:
         with spooling_in(path.parents[1] / UNFINISHED), store.fetch(content.path) as local:
             return _named(local, path, take)
     except (StoreDown, NotPermitted) as error:
-        # The disk, or the store: whoever asks the store in another way will see.
+        # The disk or the store: reading without the cache will tell.
         raise _Unusable(error) from None
 
 
@@ -133,7 +131,7 @@ def _named(local: Path, path: Path, take: Callable[[Path], _Taken]) -> _Taken:
         taken = _used(local, take)
         # Only what was verified gets its name.
         local.replace(path)
-    except OSError as error:  # Somebody deletes the folder meanwhile: nothing of the store's.
+    except OSError as error:  # The folder was deleted meanwhile: not the store's fault.
         raise _Unusable(error) from None
     return taken
 

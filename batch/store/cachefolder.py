@@ -1,41 +1,40 @@
-"""The folder in which this host keeps what it brought from remote outputs; what leaves it, when.
+"""This host's cache of remote outputs: its files, who may write them, and when they are deleted.
 
     files/SHA256        whole files, named by their content, never written to again
     versions/URL.json   the newest version that was loaded from a URL
     versions/HOST-PID-… a version that a process is loading
-    locks/XX            held while a file whose sha256 begins so is brought
+    locks/XX            held while a file whose sha256 starts with XX is downloaded
     .tmp/HOST-PID-…     what a process is writing
 
-Whatever is missing or damaged here is brought again: the folder may be deleted at any time.
+Anything missing or damaged is downloaded again: the folder may be deleted at any time.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pwd
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from batch.errors import BatchError
 from batch.logs import log
+from batch.store.file_lock import lock_within
+from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in, sweep_spool
 from batch.store.writers import writer_is_dead
 
 FILES, VERSIONS, LOCKS, UNFINISHED = "files", "versions", "locks", ".tmp"
 _LIMIT_GB = 2.0
-#: Between being looked up and being opened, a file must not go.
+#: A file must not be deleted between being looked up and being opened.
 _IN_USE_SECONDS = 60
-#: No application of this host has asked for that URL for so long: it protects nothing any more.
+#: A version that no application of this host has asked for in this time protects no files.
 _FORGOTTEN_SECONDS = 30 * 86400
-#: Whoever brings a file may be frozen. The lock only saves work: then others bring it as well.
+#: The process that downloads may be frozen. The lock only saves work: others then download too.
 _PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 
@@ -48,27 +47,17 @@ class _Sha256(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a version needs, of all that its manifest says."""
+    """The fields of a manifest that list the files its version needs."""
 
     files: tuple[_Sha256, ...]
     model: _Sha256
 
 
-def cache_folder() -> Path:
-    """The folder, made if need be. Raises OSError for one that cannot be made or is not ours."""
-    named = os.environ.get("BATCH_PREDICT_CACHE")
-    folder = Path(named) if named else _users_cache() / "batch-predict"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not named and folder.stat().st_uid != os.getuid():
-        raise PermissionError(0, "belongs to another user", str(folder))
-    return folder
-
-
 def trim() -> None:
-    """Remove what dead processes left and, beyond the limit, the files least recently used.
+    """Remove leftovers of dead processes and, beyond the limit, the least recently used files.
 
-    Files that a kept version needs, or one that is being loaded, stay. What cannot be removed
-    stays too.
+    Files needed by a version that is kept or being loaded stay. A file that cannot be removed is
+    left in place.
     """
     with suppress(OSError, BatchError):
         folder = cache_folder()
@@ -92,37 +81,24 @@ def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
     try:
         (folder / LOCKS).mkdir(exist_ok=True)
         with (folder / LOCKS / name[:2]).open("ab") as file:
-            # Not by waiting in the system: two processes with two threads each would look to it
-            # as if they waited for each other.
-            while not _try_to_lock(file) and time.monotonic() < deadline:
-                time.sleep(_POLL_SECONDS)
+            with suppress(OSError):  # A file system without locks: then each downloads its own.
+                lock_within(file, deadline - time.monotonic(), poll_seconds=_POLL_SECONDS)
             yield
     finally:
         among_threads.release()
 
 
 def warn_of_cache(error: Exception) -> None:
-    """Say that it is done without the cache, which is no error; once for each reason."""
+    """Log that the cache cannot be used, which is no error; once for each reason."""
     reason = str(error)
     if isinstance(error, OSError):
         reason = f"{error.filename or 'the folder'}: {(error.strerror or '').lower()}"
     _warn(reason)
 
 
-def _users_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    if base:
-        return Path(base)
-    try:
-        # Under `env -i` there is no HOME either; the password database knows it.
-        return Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir) / ".cache"
-    except KeyError:
-        raise FileNotFoundError(0, "this user has no home: set BATCH_PREDICT_CACHE") from None
-
-
 @lru_cache(maxsize=32)
 def _warn(reason: str) -> None:
-    log.warning("going on without this host's cache: %s", reason)
+    log.warning("continuing without this host's cache: %s", reason)
 
 
 def _limit_bytes() -> float:
@@ -144,7 +120,7 @@ def _trim_files(folder: Path, *, needed: set[str]) -> None:
 
 
 def _needed(folder: Path) -> set[str]:
-    """The sha256 of all that must stay; versions that nobody asks for any more are removed."""
+    """The sha256 of every file that must stay; versions no longer asked for are removed."""
     needed = set[str]()
     # Those being loaded first: one that ends meanwhile is found under its last name afterwards.
     for is_kept in (False, True):
@@ -171,17 +147,6 @@ def _scan(folder: Path) -> list[tuple[Path, os.stat_result]]:
 
 def _age_seconds(status: os.stat_result) -> float:
     return time.time() - status.st_mtime
-
-
-def _try_to_lock(file: BinaryIO) -> bool:
-    try:
-        # lockf, not flock: a forked child that outlives us must not keep it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError:
-        return True  # A file system without locks: then each brings its own.
-    return True
 
 
 def _renew_locks() -> None:

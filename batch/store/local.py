@@ -1,8 +1,8 @@
 """Local disk: create by hard link, replace by rename under a lock, fsync at every step.
 
 After any of the writing verbs returns, the object survives a power cut: first the data is
-synced, then the name is made, then the folder that holds the name is synced. What is not yet
-named lies in the folder `.tmp` of the store, under the name of the process that writes it.
+synced, then the name is made, then the folder that holds the name is synced. Unfinished files are
+in the folder `.tmp` of the store, under the name of the process that writes them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from pathlib import Path
 from batch.errors import StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing
 from batch.store.names import naming
-from batch.store.writers import this_host, writer_is_dead
+from batch.store.writers import is_leftover, this_host
 
 _UNFINISHED = ".tmp"
-_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _SWAPPING = threading.Lock()
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -84,7 +83,7 @@ class LocalStore:
             _make_folder(target.parent)
             with _locked(target.with_name(f".{target.name}.lock")):
                 if self._pointer_token(target) != token:
-                    raise Changed(f"{target}: somebody else replaced it meanwhile")
+                    raise Changed(f"{target}: replaced by another process meanwhile")
                 with self._temporary() as temporary:
                     temporary.write_bytes(data)
                     _sync(temporary)
@@ -101,11 +100,11 @@ class LocalStore:
     def settle(self, paths: Iterable[str]) -> None:
         folders = {self._root, *(folder for path in paths for folder in self._folders_of(path))}
         with naming(self._root):
-            for folder in sorted(folders):  # The same order every time, for whoever traces it.
+            for folder in sorted(folders):  # Always in the same order, so that it can be traced.
                 with suppress(FileNotFoundError):
                     _sync(folder)
         for folder in self._root.parents:
-            with suppress(OSError):  # Not ours, or not to be opened: then somebody else made it.
+            with suppress(OSError):  # Not ours, or not to be opened: then it was made by others.
                 _sync(folder)
 
     def _folders_of(self, path: str) -> Iterator[Path]:
@@ -118,13 +117,12 @@ class LocalStore:
         folder = self._root / _UNFINISHED
         with naming(folder), suppress(FileNotFoundError):
             for item in os.scandir(folder):
-                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
-                if forgotten or writer_is_dead(item.name):
+                if is_leftover(item):
                     Path(item).unlink(missing_ok=True)
 
     @contextmanager
     def _temporary(self) -> Iterator[Path]:
-        """A file that only this process knows; whatever happens, its name is gone afterwards."""
+        """A file that only this process knows; its name is always gone afterwards."""
         folder = self._root / _UNFINISHED
         _make_folder(folder)
         temporary = folder / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
@@ -142,7 +140,7 @@ class LocalStore:
             except FileNotFoundError:
                 if not temporary.exists():
                     raise
-                # Whoever deleted the last file of this folder took the folder with it.
+                # The process that deleted the last file of this folder deleted the folder too.
             else:
                 return
 
@@ -222,7 +220,7 @@ def _make_folder(folder: Path) -> None:
         pass
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreDown(
-            f"{folder}: this folder cannot be made: {os.strerror(error.errno or 0).lower()}",
+            f"{folder}: cannot create this folder: {os.strerror(error.errno or 0).lower()}",
             "correct output.path in the job file",
         ) from None
     _sync(folder.parent)
@@ -246,7 +244,7 @@ def _link(temporary: Path, target: Path) -> None:
         if error.errno not in _NO_HARD_LINKS:
             raise
         raise StoreDown(
-            f"{target.parent}: this file system makes no hard links, so two runs could overwrite "
+            f"{target.parent}: this file system has no hard links, so two runs could overwrite "
             "each other's versions",
             "put the output on a local disk (ext4, xfs), or on S3",
         ) from None

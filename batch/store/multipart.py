@@ -1,4 +1,4 @@
-"""Objects too large for one request: sent and brought in pieces, several at a time."""
+"""Objects too large for one request: uploaded and downloaded in pieces, several at a time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 from batch.store.retry import retrying
 from batch.store.s3errors import is_transient, whole
 
-#: Above this, an object goes in pieces; S3 takes at most 5 GB in one request.
+#: Above this, an object is uploaded in pieces; S3 takes at most 5 GB in one request.
 THRESHOLD_BYTES = 64 << 20
 PIECE_BYTES = 16 << 20
-#: From this size on, an object whose content is known beforehand is brought in ranges.
+#: From this size on, an object whose content is known beforehand is downloaded in ranges.
 RANGED_BYTES, RANGE_BYTES = 16 << 20, 8 << 20
 _MOST_PIECES = 10_000
 _THREADS = 4
@@ -36,11 +36,11 @@ def begin(s3: Any, name: Mapping[str, str], placement: Mapping[str, str]) -> str
 
 
 def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Pieces:
-    """Send a file; what `complete` needs of each piece, in order."""
+    """Send a file; returns for each piece, in order, what `complete` needs."""
     size = local.stat().st_size
     piece_bytes = max(PIECE_BYTES, math.ceil(size / _MOST_PIECES))
 
-    def one(number: int) -> dict[str, Any]:
+    def send_piece(number: int) -> dict[str, Any]:
         with local.open("rb") as file:
             file.seek((number - 1) * piece_bytes)
             data = file.read(piece_bytes)
@@ -61,11 +61,11 @@ def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Piec
             {"ChecksumCRC32": answer["ChecksumCRC32"]} if "ChecksumCRC32" in answer else {}
         )
 
-    return _side_by_side(one, range(1, math.ceil(size / piece_bytes) + 1))
+    return _side_by_side(send_piece, range(1, math.ceil(size / piece_bytes) + 1))
 
 
 def complete(s3: Any, name: Mapping[str, str], upload_id: str, pieces: _Pieces) -> None:
-    """Give the object its name, if that is free; one try."""
+    """Create the object from its pieces, if the name is free; one try."""
     answer = s3.complete_multipart_upload(
         **name, UploadId=upload_id, MultipartUpload={"Parts": pieces}, IfNoneMatch="*"
     )
@@ -77,12 +77,12 @@ def abort(s3: Any, name: Mapping[str, str], upload_id: str) -> None:
     s3.abort_multipart_upload(**name, UploadId=upload_id)
 
 
-def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -> None:
-    """Write an object to a file; every piece is of the content that `etag` stands for."""
+def download(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -> None:
+    """Write an object to a file; every piece is of the content identified by `etag`."""
     with local.open("wb") as file:
         file.truncate(size)
 
-    def one(start: int) -> None:
+    def download_range(start: int) -> None:
         def get() -> bytes:
             last = min(start + RANGE_BYTES, size) - 1
             answer = s3.get_object(**name, IfMatch=etag, Range=f"bytes={start}-{last}")
@@ -99,13 +99,13 @@ def bring(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -
         finally:
             os.close(descriptor)
 
-    _side_by_side(one, range(0, size, RANGE_BYTES))
+    _side_by_side(download_range, range(0, size, RANGE_BYTES))
 
 
-def _side_by_side(one: Any, numbers: Iterable[int]) -> list[Any]:
-    """The result of each, in order; after an error the others are not begun."""
+def _side_by_side(call: Any, numbers: Iterable[int]) -> list[Any]:
+    """The result of each call, in order; after an error no further call is begun."""
     with ThreadPoolExecutor(_THREADS) as threads:
-        futures = [threads.submit(one, number) for number in numbers]
+        futures = [threads.submit(call, number) for number in numbers]
         try:
             return [future.result() for future in futures]
         except BaseException:

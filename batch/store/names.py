@@ -12,17 +12,17 @@ from batch.errors import BatchError, NotPermitted, StoreDown
 from batch.store.base import Missing
 
 _NEXT_STEP = {
-    errno.EXDEV: "all folders of an output must lie on one file system",
-    errno.ENOSPC: "make room on the disk and run again; the published version is untouched",
-    errno.EDQUOT: "make room in the quota and run again; the published version is untouched",
-    errno.EROFS: "the file system is mounted read-only: remount it and run again",
-    errno.EMFILE: "raise the limit of open files (ulimit -n) and run again",
+    errno.EXDEV: "all folders of an output must be on one file system",
+    errno.ENOSPC: "free space on the disk and rerun; the published version is untouched",
+    errno.EDQUOT: "free space within the quota and rerun; the published version is untouched",
+    errno.EROFS: "the file system is mounted read-only: remount it and rerun",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) and rerun",
 }
 
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Raises `Missing`, `NotPermitted` or `StoreDown` for what the system says of a path."""
+    """Turn the system's errors about a path into `Missing`, `NotPermitted` or `StoreDown`."""
     try:
         yield
     except BatchError:

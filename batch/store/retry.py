@@ -1,4 +1,4 @@
-"""Ask again what went wrong on the way: a bounded number of times, further and further apart."""
+"""Repeat requests that failed on the way: a bounded number of times, further and further apart."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Answer = TypeVar("_Answer")
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """Inside, this thread begins no further try after so many seconds."""
+    """Inside, this thread starts no further try after this many seconds."""
     before = _patience.set(seconds)
     try:
         yield

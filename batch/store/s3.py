@@ -60,7 +60,7 @@ class S3Store:
     def __init__(self, url: str, placement: Placement = AS_IS) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
-            raise DoesNotFit(f"{url}: names no bucket", "write s3://BUCKET/PREFIX")
+            raise DoesNotFit(f"{url}: no bucket in this URL", "use s3://BUCKET/PREFIX")
         self.bucket, self._placement = bucket, placement
         self._root = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
 
@@ -108,7 +108,7 @@ class S3Store:
             if token and size >= multipart.RANGED_BYTES:
                 require_room(local, size)
                 with self._translating("s3:GetObject", path):
-                    multipart.bring(client(), self._name(path), token, size, local)
+                    multipart.download(client(), self._name(path), token, size, local)
             else:
                 self._download(path, token, local)
             yield local
@@ -129,7 +129,7 @@ class S3Store:
     def replace(self, path: str, data: bytes, *, token: str | None) -> None:
         condition = {"IfMatch": token} if token else {"IfNoneMatch": "*"}
         if not self._put(path, data, expected=token, **condition):
-            raise Changed(f"{self.url}/{path}: somebody else replaced it meanwhile")
+            raise Changed(f"{self.url}/{path}: replaced by another process meanwhile")
 
     def delete(self, path: str) -> None:
         with self._translating("s3:DeleteObject", path):
@@ -225,7 +225,7 @@ class S3Store:
             except (StoreDown, Missing):
                 raise Unknown(
                     f"{failure.message}; whether it was written is unknown",
-                    "run again; nothing was undone",
+                    "rerun; nothing was undone",
                 ) from None
         return True
 
@@ -256,8 +256,8 @@ class S3Store:
     def _require_there(self, path: str) -> None:
         """Raises `Missing` for an object that is not there, `StoreDown` without its bucket.
 
-        Whoever may list only a prefix is told 403 of what is absent, and HEAD does not tell a bucket
-        from an object; the listing tells which.
+        With access to a prefix alone, S3 answers 403 for an absent object, and HEAD does not tell a
+        bucket from an object; the listing tells which.
         """
         key = self._root + path
         with self._translating("s3:ListBucket", path):

@@ -1,4 +1,4 @@
-"""What S3 and its client say, in our words: what, where, and the next step."""
+"""Errors of S3 and its client in our words: what, where, and the next step."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _REFUSALS = (
         {"NoSuchBucket"}, 0, StoreDown, "there is no bucket {bucket}",
         "create the bucket, or correct the URL in the job file",
     ),
-    _Refusal({"NoSuchUpload"}, 0, StoreDown, "the upload is gone", "run again"),
+    _Refusal({"NoSuchUpload"}, 0, StoreDown, "the upload is gone", "rerun"),
     _Refusal({"NoSuchKey"}, 404, Missing, "does not exist", ""),
     _Refusal(
         {"PreconditionFailed"}, _CONDITION_FAILED, Changed,
@@ -72,7 +72,7 @@ _REFUSALS = (
     _Refusal(
         {"RequestTimeTooSkewed"}, 0, NotPermitted,
         "this machine's clock is more than 15 minutes off",
-        "set the clock (chronyc makestep), and run again",
+        "set the clock (chronyc makestep), and rerun",
     ),
     _Refusal(
         {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"}, 0,
@@ -84,14 +84,14 @@ _REFUSALS = (
         "allow it; the iam-policy command prints the policy that a job needs",
     ),
     _Refusal(
-        {"NotImplemented"}, 501, StoreDown, "this server does not know conditional writes: {said}",
-        "use S3, or a server that answers If-None-Match and If-Match on PutObject",
+        {"NotImplemented"}, 501, StoreDown, "this server does not support conditional writes: {said}",
+        "use S3, or a server that supports If-None-Match and If-Match on PutObject",
     ),
 )  # fmt: skip
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same request may be answered when it is sent again."""
+    """Whether the same request may succeed when it is sent again."""
     if isinstance(error, aws.ClientError):
         return status_of(error) in _TRANSIENT_STATUS or code_of(error) in _TRANSIENT_CODES
     return isinstance(error, _TRANSPORT)
@@ -118,7 +118,7 @@ def whole(answer: dict[str, Any], *fields: str) -> dict[str, Any]:
 
 
 def names_nothing(error: Exception) -> bool:
-    """Whether something is absent and it is not said what: the answer to HEAD has no body."""
+    """Whether something is absent without saying what: the answer to HEAD has no body."""
     return isinstance(error, aws.ClientError) and code_of(error) == "404"
 
 
@@ -156,10 +156,10 @@ def translated(error: Exception, asked: Asked) -> BatchError:
     if isinstance(error, _UNSENT):
         return StoreDown(
             f"{asked.url}: no answer: {_sentence(error)}",
-            "check the network and AWS_ENDPOINT_URL_S3, and run again",
+            "check the network and AWS_ENDPOINT_URL_S3, and rerun",
         )
     if isinstance(error, _TRANSPORT):
-        return StoreDown(f"{asked.url}: no answer: {_sentence(error)}", "run again")
+        return StoreDown(f"{asked.url}: no answer: {_sentence(error)}", "rerun")
     if isinstance(error, aws.ParamValidationError):
         return DoesNotFit(f"{asked.url}: {_sentence(error)}", "correct the URL in the job file")
     if isinstance(error, aws.BotoCoreError):
@@ -174,7 +174,7 @@ def _refused(error: aws.ClientError, asked: Asked) -> BatchError:
             break
     else:
         refusal = _Refusal(
-            set(), 0, StoreDown, f"{asked.action}: {code} ({status}): {{said}}", "run again"
+            set(), 0, StoreDown, f"{asked.action}: {code} ({status}): {{said}}", "rerun"
         )
     values = {
         "action": asked.action,

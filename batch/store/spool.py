@@ -1,7 +1,6 @@
-"""Where objects from S3 lie while they are read, and parts before they are sent.
+"""Files on this host's disk: objects from S3 while they are read, parts before they are uploaded.
 
-The folder is on this host's disk, `$BATCH_PREDICT_SPOOL` or below `/var/tmp`. Every file in it
-belongs to the process that its name begins with; the files of dead processes are swept.
+Every file belongs to the process that its name begins with; files of dead processes are deleted.
 """
 
 from __future__ import annotations
@@ -9,19 +8,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from batch.errors import NotPermitted, StoreDown
+from batch.errors import StoreDown
+from batch.store.host_folders import spool_folder
 from batch.store.names import naming
-from batch.store.writers import this_host, writer_is_dead
+from batch.store.writers import is_leftover, this_host
+from batch.wording import sized
 
-#: What must stay free besides the file: others write to the same disk.
+#: Space to leave free beyond the file: others write to the same disk.
 _SPARE_BYTES = 64 << 20
-_FORGOTTEN_SECONDS = 7 * 86400  # Of other hosts, and of this one before it was started again.
 _OURS = re.compile(r"[0-9a-f]{8}-[0-9]+-[0-9a-f]{16}")
 _HINT = "set BATCH_PREDICT_SPOOL to a folder on a local disk with room"
 _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
@@ -29,9 +28,9 @@ _elsewhere: ContextVar[Path | None] = ContextVar("spool folder", default=None)
 
 @contextmanager
 def spooling_in(folder: Path) -> Iterator[None]:
-    """Inside, this thread's spool folder is another one: what is to stay there need not be moved.
+    """Inside, this thread spools to another folder: a file that is to stay there need not be moved.
 
-    It is made if need be, but not the folder that it lies in: once that is gone, it stays gone.
+    It is created if necessary, but not its parent: once that is deleted, it stays deleted.
     """
     before = _elsewhere.set(folder)
     try:
@@ -40,26 +39,23 @@ def spooling_in(folder: Path) -> Iterator[None]:
         _elsewhere.reset(before)
 
 
-def spool_folder() -> Path:
-    """The folder, made if need be. Raises `NotPermitted` for one that somebody else made."""
+def _folder() -> Path:
     elsewhere = _elsewhere.get()
-    named = elsewhere or os.environ.get("BATCH_PREDICT_SPOOL")
-    folder = Path(named) if named else Path(f"/var/tmp/batch-predict-{os.getuid()}")  # noqa: S108  # Its owner is looked at.
-    with naming(folder):
-        folder.mkdir(mode=0o700, parents=not elsewhere, exist_ok=True)
-        if not named and folder.stat().st_uid != os.getuid():
-            raise NotPermitted(f"{folder}: belongs to another user", _HINT)
-    return folder
+    if elsewhere is None:
+        return spool_folder()
+    with naming(elsewhere):
+        elsewhere.mkdir(mode=0o700, exist_ok=True)
+    return elsewhere
 
 
 def new_path() -> Path:
     """A name in the spool folder that only this process knows."""
-    return spool_folder() / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
+    return _folder() / f"{this_host()}-{os.getpid()}-{os.urandom(8).hex()}"
 
 
 @contextmanager
 def spooled() -> Iterator[Path]:
-    """A path for one file or folder; whatever happens, it is gone afterwards."""
+    """A path for one file or folder, which is always gone afterwards."""
     path = new_path()
     try:
         with naming(path):
@@ -76,25 +72,23 @@ def require_room(path: Path, wanted_bytes: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < wanted_bytes + _SPARE_BYTES:
         raise StoreDown(
-            f"{path.parent}: {free / 1e6:,.0f} MB are free, an object of "
-            f"{wanted_bytes / 1e6:,.0f} MB is to be kept there",
+            f"{path.parent}: {sized(free)} free, not enough for an object of {sized(wanted_bytes)}",
             _HINT,
         )
 
 
 def sweep_spool() -> None:
-    """Remove what processes of this host that are no more left in the folder.
+    """Remove what dead processes of this host left in the folder.
 
-    What bears no name of ours is not ours: an operator may name a folder that others use.
+    Files without a name of ours stay: an operator may choose a folder that others use.
     """
-    folder = spool_folder()
+    folder = _folder()
     with naming(folder):
         for item in os.scandir(folder):
             if not _OURS.fullmatch(item.name):
                 continue
             with suppress(FileNotFoundError):
-                forgotten = time.time() - item.stat().st_mtime > _FORGOTTEN_SECONDS
-                if not (forgotten or writer_is_dead(item.name)):
+                if not is_leftover(item):
                     continue
                 if item.is_dir(follow_symlinks=False):
                     shutil.rmtree(item, ignore_errors=True)

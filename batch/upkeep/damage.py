@@ -1,4 +1,4 @@
-"""Objects that versions name and that are missing or altered."""
+"""Missing or altered objects that versions list."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 
-from batch.errors import StoreDown, reading
+from batch.errors import BatchError, StoreDown, reading
 from batch.output.manifest import Manifest
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.store.digest import hash_file
+from batch.wording import counted
 
 _FOLDERS = ("data", "rejects", "ledger", "models")
 #: What hints say where the job file, and so the command, is not known.
@@ -25,7 +25,7 @@ REPAIR = "repair JOB"
 class Finding(Document, frozen=True):
     """One object that is not as it was published.
 
-    `versions` are the kept ones that need it, the live one first; `hint` says what to do.
+    `versions` are the kept ones that need it, newest first; `hint` is the next step.
     """
 
     path: str
@@ -36,7 +36,7 @@ class Finding(Document, frozen=True):
 
 @dataclass
 class _Named:
-    """What manifests say of an object, and the versions that name it."""
+    """An object as manifests describe it, and the versions that list it."""
 
     bytes: int | None
     sha256: str | None
@@ -46,11 +46,11 @@ class _Named:
 def damaged_objects(
     store: Store, manifests: Sequence[Manifest], *, deep: bool, repair: str = REPAIR
 ) -> dict[str, Finding]:
-    """The damaged objects among those that these versions name, given newest first, by path.
+    """The damaged objects of these versions, by path; the versions are given newest first.
 
-    Missing or of another size; with `deep`, of another content as well.
+    Missing or of another size; with `deep`, with other content too.
     """
-    # Listed after the manifests were read: what they name was there before them.
+    # Listed after the manifests were read: their objects were there before them.
     sizes = {entry.path: entry.size for folder in _FOLDERS for entry in store.list(folder).entries}
     damaged = {}
     for path, named in _named(manifests).items():
@@ -68,7 +68,7 @@ def damaged_objects(
 
 
 def with_versions(findings: Iterable[Finding], manifests: Sequence[Manifest]) -> Iterator[Finding]:
-    """The findings with every version that names their object, not only the live one."""
+    """The findings with every version that lists their object, not only the live one."""
     named = _named(manifests)
     for finding in findings:
         versions = tuple(named[finding.path].versions) if finding.path in named else ()
@@ -76,9 +76,9 @@ def with_versions(findings: Iterable[Finding], manifests: Sequence[Manifest]) ->
 
 
 def examine(store: Store, path: str, judge: Callable[[Path], str]) -> str:
-    """What `judge` finds wrong with an object; one that cannot be read is damaged too.
+    """The damage of an object found by `judge`, "" for none; an unreadable one is damaged too.
 
-    Raises `NotPermitted` and `StoreDown` for errors that say nothing of the object itself.
+    Raises `NotPermitted` and `StoreDown` for errors that say nothing about the object itself.
     """
     try:
         with store.fetch(path) as local, reading(local):
@@ -89,27 +89,32 @@ def examine(store: Store, path: str, judge: Callable[[Path], str]) -> str:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EIO:
             return f"cannot be read: {error.message}"
         raise
-    except (pa.ArrowException, ValueError) as error:
-        return f"cannot be read: {_first_line(error)}"
+    except ValueError as error:
+        return f"cannot be read: {error}"
     except OSError as error:
-        # Arrow gives no number for a file that is no Parquet file. A full table of open files, or
-        # a server that is away, must not make a repair throw away what is whole.
-        if error.errno not in {None, errno.EIO}:
-            raise StoreDown(f"{store.url}/{path}: {_first_line(error)}") from error
-        return f"cannot be read: {_first_line(error)}"
+        # A full table of open files, or a server that is away, must not make a repair throw away
+        # what is whole.
+        if error.errno != errno.EIO:
+            raise StoreDown(f"{store.url}/{path}: {error}") from error
+        return f"cannot be read: {error}"
+
+
+def without_place(error: BatchError, store: Store, path: str) -> str:
+    """The message, less the place that a finding states beside it."""
+    return error.message.removeprefix(f"{store.url}/{path}: ")
 
 
 def _named(manifests: Iterable[Manifest]) -> dict[str, _Named]:
-    found: dict[str, _Named] = {}
+    objects: dict[str, _Named] = {}
     for manifest in manifests:
         for path, size, sha256 in _objects(manifest):
-            found.setdefault(path, _Named(size, sha256)).versions.append(manifest.version)
-    return found
+            objects.setdefault(path, _Named(size, sha256)).versions.append(manifest.version)
+    return objects
 
 
 def _objects(manifest: Manifest) -> Iterator[tuple[str, int | None, str | None]]:
-    """Path, size and sha256 of all that a version names."""
-    for file in (*manifest.files, *manifest.rejects):
+    """Path, size and sha256 of every object of a version."""
+    for file in manifest.all_files:
         yield file.path, file.bytes, file.sha256
     for segment in manifest.ledger:
         yield segment.path, None, segment.sha256
@@ -124,32 +129,28 @@ def _wrong_size(found: int | None, expected: int | None) -> str:
     if found is None:
         return "missing"
     if expected is not None and found != expected:
-        return f"found {found:,} bytes, expected {expected:,}"
+        return f"found {counted(found, 'byte')}, expected {expected:,}"
     return ""
 
 
 def _altered(local: Path, path: str, sha256: str | None) -> str:
-    """What is wrong with the content; a recipe and a sidecar have its hash in their names."""
+    """How the content differs; a recipe and a sidecar have its hash in their names."""
     if sha256:
-        return "" if hash_file(local) == sha256 else "its sha256 is not the manifest's"
+        return "" if hash_file(local) == sha256 else "its sha256 differs from the manifest"
     *_, folder, name = path.split("/")
     data, within = local.read_bytes(), name
     if not name.startswith("sidecar"):
         # As the recipe's digest is made, whatever fields it had at that time.
         data, within = msgspec.json.encode(msgspec.json.decode(data), order="sorted"), folder
     digest = hashlib.sha256(data).hexdigest()[:16]
-    return "" if digest in within else "its content is not the one its name tells"
+    return "" if digest in within else "its content does not match the hash in its name"
 
 
 def _hint(path: str, live: Manifest, repair: str) -> str:
-    """What to do about an object of these versions, of which `live` is the newest."""
+    """The next step for an object of these versions, of which `live` is the newest."""
     folder, live_paths = path.split("/", maxsplit=1)[0], {found for found, *_ in _objects(live)}
     if path not in live_paths:
-        return "restore it from a backup, or do without: no rollback to these versions"
+        return "restore it from a backup, or leave it: only a rollback to these versions needs it"
     if folder == "models":
         return "remove it if it is there; the next run with this model writes it again"
     return f"restore it from a backup, or `{repair}`" if folder == "ledger" else repair
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,8 +1,8 @@
-"""Delete what no kept version names and no run can need any more.
+"""Delete files that no kept version and no future run needs.
 
-The order is the whole safety of it. Manifests below `oldest_kept` go first, so that none names
-what is gone. Then candidates are listed, and only after that what is referenced: pending plans,
-and after them manifests, because a run publishes before its plan goes.
+Its safety is in the order. Manifests below `oldest_kept` are deleted first, so that none lists a
+deleted file. Then candidates are listed, and only after that the references are read: pending
+plans, and after them manifests, because a run publishes before it deletes its plan.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from batch.output.manifest import Manifest
 from batch.output.pending import list_plans, read_plan
 from batch.output.plan import Plan
 from batch.output.publish import move_pointer
-from batch.output.read import newest_manifest, read_manifest, read_pointer
+from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
 from batch.store.base import Entry, Missing, Store
 
-#: What a run at work has just written is named by nothing yet; no run takes that long.
+#: Nothing refers yet to objects that a running run has just written; no run takes this long.
 SAFE_AGE = timedelta(days=7)
 
 _FOLDERS = ("data", "rejects", "ledger", "models", layout.PENDING)
@@ -28,7 +28,7 @@ _FOLDERS = ("data", "rejects", "ledger", "models", layout.PENDING)
 
 @dataclass(frozen=True)
 class Garbage:
-    """What nobody needs: manifests that are no longer kept, and other objects."""
+    """Files that can be deleted: manifests that are no longer kept, and other objects."""
 
     manifests: tuple[Entry, ...] = ()
     objects: tuple[Entry, ...] = ()
@@ -40,14 +40,14 @@ class Garbage:
 
 @dataclass(frozen=True)
 class _References:
-    """What must stay: paths, and the runs, models and recipes whose objects do."""
+    """References to objects that must stay: paths, and the runs, models and recipes they belong to."""
 
     paths: frozenset[str]
     run_ids: frozenset[str]
     models: frozenset[str]
     recipes: frozenset[str]
 
-    def name(self, path: str) -> bool:
+    def include(self, path: str) -> bool:
         folder, *rest = path.split("/")
         if path in self.paths:
             return True
@@ -63,11 +63,11 @@ def prune(store: Store, *, retain: timedelta, delete: bool) -> Garbage:
     """
     doomed = _below_oldest_kept(store, delete=delete)
     if delete:
-        for entry in doomed:  # The oldest first: what is left is a chain without gaps.
+        for entry in doomed:  # Oldest first: the rest is a chain without gaps.
             store.delete(entry.path)
     candidates = _candidates(store, retain)
     references = _references(store, keep_from=_oldest(store))
-    garbage = [entry for entry in candidates if not references.name(entry.path)]
+    garbage = [entry for entry in candidates if not references.include(entry.path)]
     if delete:
         for entry in sorted(garbage, key=_plans_first):
             store.delete(entry.path)
@@ -76,7 +76,7 @@ def prune(store: Store, *, retain: timedelta, delete: bool) -> Garbage:
 
 def _below_oldest_kept(store: Store, *, delete: bool) -> list[Entry]:
     if delete and (newest := newest_manifest(store)):
-        # Who looks for the newest version walks up from the pointer: it must not stand in a gap.
+        # Readers of the newest version walk up from the pointer: it must not point into a gap.
         move_pointer(store, newest)
     oldest = _oldest(store)
     found = [(layout.version_of(entry.path), entry) for entry in store.list("manifests").entries]
@@ -112,7 +112,7 @@ def _references(store: Store, *, keep_from: int) -> _References:
         if path.parent.name in recipes
     }
     for manifest in manifests:
-        files = (*manifest.files, *manifest.rejects)
+        files = manifest.all_files
         models |= {manifest.model.sha256, *(file.model_sha256 for file in files)}
         recipes |= {
             PurePosixPath(manifest.model.recipe).parent.name,
@@ -120,8 +120,8 @@ def _references(store: Store, *, keep_from: int) -> _References:
         }
     return _References(
         paths=frozenset(path for manifest in manifests for path in _named(manifest)),
-        # A plan may have taken over slices of other runs: their parts lie below those runs' ids.
-        run_ids=frozenset(piece.receipt.split("/")[1] for plan in alive for piece in plan.slices)
+        # A plan may have adopted slices of other runs: their parts are below the ids of those runs.
+        run_ids=frozenset(slice_.receipt.split("/")[1] for plan in alive for slice_ in plan.slices)
         | {plan.run_id for plan in alive},
         models=frozenset(models),
         recipes=frozenset(recipes),
@@ -129,9 +129,9 @@ def _references(store: Store, *, keep_from: int) -> _References:
 
 
 def _plans(store: Store) -> list[Plan]:
-    """The plans that somebody may still publish.
+    """The plans that may still be published.
 
-    Also one just given up: a run may have looked at it before, and be about to commit.
+    Also one just abandoned: a run may have read it before, and be about to commit.
     """
     plans, found = list_plans(store), list[Plan]()
     for run_id in plans.run_ids:
@@ -145,9 +145,8 @@ def _plans(store: Store) -> list[Plan]:
 
 
 def _manifests(store: Store, keep_from: int) -> list[Manifest]:
-    versions = [layout.version_of(entry.path) for entry in store.list("manifests").entries]
     found = []
-    for version in sorted(version for version in versions if version is not None):
+    for version in list_versions(store):
         if version >= keep_from:
             try:
                 found.append(read_manifest(store, version))
@@ -157,7 +156,7 @@ def _manifests(store: Store, keep_from: int) -> list[Manifest]:
 
 
 def _named(manifest: Manifest) -> Sequence[str]:
-    parts = [file.path for file in (*manifest.files, *manifest.rejects)]
+    parts = [file.path for file in manifest.all_files]
     return parts + [segment.path for segment in manifest.ledger]
 
 

@@ -1,4 +1,4 @@
-"""Publish a version without what is damaged; the next run predicts its inputs anew."""
+"""Publish a version without the damaged files; the next run predicts their inputs again."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from batch.store.base import Exists, Missing, Store
 from batch.upkeep.audit import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects
 from batch.upkeep.verify import inspect
-from batch.wording import command, listed
+from batch.wording import command, counted, listed
 
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Mending:
-    """What a repair of the version `live` does.
+    """A repair of the version `live`.
 
-    `leaving` are the inputs that are open again, `lost` those of them that no run will take in.
-    `unwritten` tells that the manifest of the version is in the pointer alone.
+    `leaving` are the inputs to predict again, `lost` those of them that no run will take in.
+    `unwritten`: the manifest of the version exists only in the pointer.
     """
 
     live: Manifest
@@ -48,7 +48,7 @@ class Mending:
 
 
 def look_for_damage(store: Store, job: Job) -> Mending:
-    """What is damaged, by the content of every file, and what a repair would do.
+    """Find the damage, by the content of every file, and prepare a repair.
 
     Raises `NoInput` before the first version, `Damaged` for a newest manifest or a pointer that
     cannot be read.
@@ -70,12 +70,12 @@ def look_for_damage(store: Store, job: Job) -> Mending:
 def repair(
     store: Store, job: Job, mending: Mending, *, yes: bool, clock: Callable[[], datetime]
 ) -> Manifest | None:
-    """Publish a version without the damage; None when the live one is whole.
+    """Publish a version without the damage; None if the live one is intact.
 
-    Raises `Damaged` for what only a person may decide, without their `yes`: nothing is published.
+    Raises `Damaged` without publishing if a person has to decide and has not said `yes`.
     """
     if mending.unwritten:
-        # Its creation was the commit, so nobody else can have taken the number since.
+        # Its creation was the commit, so no other process can have taken the number since.
         with suppress(Exists):
             store.create(layout.manifest_path(mending.live.version), encode(mending.live))
     if not mending.damage.needs_version:
@@ -106,7 +106,7 @@ def _mending(job: Job, live: Manifest, damage: Damage) -> Mending:
 
 
 def _lost(job: Job, damage: Damage, leaving: frozenset[str]) -> tuple[str, ...]:
-    """Those of the leaving inputs that no run would take in again."""
+    """The leaving inputs that no run would take in again."""
     staying = _ledger(damage, without=leaving)
     try:
         found = survey_inputs(job, staying)
@@ -125,12 +125,12 @@ def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
     reasons = []
     if not mending.damage.is_ledger_whole:
         reasons.append(
-            f"what is left of the ledger does not explain {len(mending.damage.files):,} files, "
-            f"which would leave; open again would be {_listed(mending.leaving)}"
+            f"the ledger is damaged and does not explain {counted(len(mending.damage.files), 'file')}, "
+            f"which would be dropped; to be predicted again: {_listed(mending.leaving)}"
         )
     if mending.lost:
         reasons.append(
-            f"no run would take in again, and their predictions would be lost: "
+            f"predictions would be lost, as no run would take in their inputs again: "
             f"{_listed(mending.lost)}"
         )
     if reasons and not yes:
@@ -142,7 +142,7 @@ def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
 
 def _listed(paths: Collection[str]) -> str:
     names = listed(sorted(paths), _SHOWN)
-    return f"{len(paths):,} input{'' if len(paths) == 1 else 's'}" + (f": {names}" if names else "")
+    return counted(len(paths), "input") + (f": {names}" if names else "")
 
 
 def _without_damage(
@@ -155,7 +155,7 @@ def _without_damage(
     )
     entries = {entry.path: entry for entry in ledger if entry.path not in mending.leaving}
     entries |= {entry.path: entry for entry in rewritten.entries}
-    gone = {file.path for file in (*live.files, *live.rejects)}
+    gone = {file.path for file in live.all_files}
     gone -= {file.path for file in (*rewritten.files, *rewritten.rejects)}
     _give_up_plans(store, gone, now=clock())
     return dataclasses.replace(
@@ -168,15 +168,15 @@ def _without_damage(
 
 
 def _give_up_plans(store: Store, gone: Collection[str], *, now: datetime) -> None:
-    """Give up every plan with a receipt for a file that leaves.
+    """Abandon every plan with a receipt for a file that leaves.
 
     A published plan that was never cleared is dead because its run is in the ledger. Without its
-    entries it would come to life, and bring the damaged file back.
+    entries it would come to life again, and publish the damaged file.
     """
     for run_id in list_plans(store).run_ids:
         with suppress(Missing, Damaged):  # No run can continue it either.
             plan = read_plan(store, run_id)
-            if any(_names(store, piece.receipt, gone) for piece in plan.slices):
+            if any(_names(store, slice_.receipt, gone) for slice_ in plan.slices):
                 give_up(store, run_id, by=operator(), at=now)
 
 

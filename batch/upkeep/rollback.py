@@ -1,4 +1,4 @@
-"""Stop the line at an earlier version, and let it go on."""
+"""Go back to an earlier version and pause the job, or unpause it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batch.wording import command
 
 @dataclass(frozen=True)
 class WayBack:
-    """What a rollback does: the live version gives way to the content of `target`.
+    """A rollback: the content of `target` replaces that of the live version.
 
     `reopened` are the inputs taken in since, which runs predict again after `unpause`.
     """
@@ -31,21 +31,21 @@ class WayBack:
 
 
 def look_back(store: Store, job: Job, *, to: int | None) -> WayBack:
-    """What a rollback to a version, by default the one before the live one, would do.
+    """Prepare a rollback to a version, by default to the one before the live one.
 
-    Raises `NoInput` for a version that is not kept, `Damaged` for one that is not whole.
+    Raises `NoInput` for a version that is not kept, `Damaged` for one that is damaged.
     """
     live = read_live(store)
     require_same_output(live, job)
     if to is None and live.manifest and live.manifest.paused:
         # The version before a rollback is the very one that was given up.
         raise Held(
-            f"{job.name} is paused already by {live.manifest.paused.by}: "
+            f"{job.name} is already paused by {live.manifest.paused.by}: "
             f"{live.manifest.paused.reason}",
             f"`{command('unpause', job.reference)}`, or choose another version with --to",
         )
     target = _target(store, live, live.version - 1 if to is None else to)
-    # By its token alone a run knows an input: what was only predicted again stays as it was then.
+    # Runs know an input by its token: one that was only predicted again keeps its predictions of then.
     reopened = [
         entry.path for entry in live.ledger if target.ledger.token(entry.path) != entry.token
     ]
@@ -69,18 +69,18 @@ def roll_back(
         return like(target, kind="rollback", run_id=run_id, whole_ledger=True, paused=paused)
 
     published = publish(store, job, way.live, build, clock=clock)
-    assert published is not None, "a rollback is never left out"
+    assert published is not None, "a rollback always has something to publish"
     return published
 
 
 def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifest | None:
-    """Let runs go on from the paused version; None when it is not paused."""
+    """Let runs continue from the paused version; None if it is not paused."""
     live = read_live(store)
     require_same_output(live, job)
     run_id = layout.new_run_id(clock())
 
     def build(base: Live) -> Draft | None:
-        # Only the pause that we saw: a rollback that came meanwhile is somebody's decision.
+        # Only the pause that we saw: a rollback made meanwhile is a decision of its own.
         seen = live.manifest.paused if live.manifest else None
         if base.manifest is None or not seen or base.manifest.paused != seen:
             return None
@@ -94,10 +94,10 @@ def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifes
 
 
 def _target(store: Store, live: Live, version: int) -> Live:
-    """An earlier version that can take the place of the live one."""
+    """An earlier version that can replace the live one."""
     if live.manifest and version == live.version:
         raise NoInput(
-            f"{store.url}: version {version} is live; {kept_versions(live.manifest)}",
+            f"{store.url}: version {version} is already live; {kept_versions(live.manifest)}",
             "choose an earlier one with --to",
         )
     target = read_kept(store, live.manifest, version)
@@ -106,15 +106,15 @@ def _target(store: Store, live: Live, version: int) -> Live:
 
 
 def _require_whole(store: Store, manifest: Manifest) -> None:
-    """Every file of a version is there, byte for byte. Raises `Damaged`.
+    """Check every file of a version, byte for byte. Raises `Damaged`.
 
-    A version that clients refuse would leave them with the one that is to be given up.
+    Clients would refuse a damaged version and keep serving the one to get rid of.
     """
     damaged = damaged_objects(store, [manifest], deep=True)
-    for file in (*manifest.files, *manifest.rejects):
+    for file in manifest.all_files:
         if file.path in damaged:
             raise Damaged(
                 f"{store.url}/{file.path}: {damaged[file.path].what}, so version "
-                f"{manifest.version} is not whole",
+                f"{manifest.version} is damaged",
                 "choose another version with --to",
             )

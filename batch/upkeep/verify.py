@@ -1,4 +1,4 @@
-"""Look for damage: all that the kept versions name is there, and the live one holds what it says."""
+"""Look for damage: missing or altered files of kept versions, and wrong rows of the live one."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import msgspec
 from batch.errors import BatchError, Damaged, DoesNotFit
 from batch.output import layout
 from batch.output.manifest import Counts, Manifest
-from batch.output.read import newest_manifest, read_manifest, read_pointer
+from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.upkeep.audit import Damage, audit
-from batch.upkeep.damage import REPAIR, Finding, damaged_objects, with_versions
+from batch.upkeep.damage import REPAIR, Finding, damaged_objects, with_versions, without_place
 
 
 class Health(Document, frozen=True):
-    """How an output is; `notes` are findings that need nobody.
+    """The health of an output; `notes` are findings that need no action.
 
-    `version` is None where no manifest can be read.
+    `version` is None if no manifest can be read.
     """
 
     job: str
@@ -36,9 +36,9 @@ class Health(Document, frozen=True):
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found: of the whole output, and of the live version what a repair needs.
+    """Findings about the whole output, and the damage of the live version for a repair.
 
-    `unwritten` tells that the pointer holds the newest version and `manifests/` lacks it.
+    `unwritten`: the pointer holds the newest version, and `manifests/` lacks it.
     """
 
     live: Manifest | None
@@ -49,7 +49,7 @@ class Inspection:
 
 
 def verify(store: Store, *, deep: bool, repair: str = REPAIR) -> Health:
-    """Whether every object is there and the live version is whole; with `deep`, byte by byte.
+    """Check that every object is there and the live version intact; with `deep`, byte by byte.
 
     Damage is a finding and never raised; a store that does not answer is. `repair` is the command
     that hints name.
@@ -79,7 +79,7 @@ def inspect(store: Store, *, deep: bool, repair: str = REPAIR) -> Inspection:
     damage = audit(store, live, broken=broken, deep=deep, repair=repair)
     of_rows = with_versions(damage.findings, history.kept)
     findings = _still_kept(store, [*history.findings, *broken.values(), *of_rows])
-    # What a repair left behind is known, and nothing can be done about it.
+    # Damage that a repair left behind is known, and nothing can be done about it.
     repaired = max((found.version for found in history.kept if found.kind == "repair"), default=0)
     known = [found for found in findings if max(found.versions, default=repaired) < repaired]
     return Inspection(
@@ -103,14 +103,13 @@ class _History:
 
     def read(self, store: Store) -> None:
         pointer = self._pointer(store)
-        # Listed after the pointer was read: what it names is there.
-        names = [layout.version_of(entry.path) for entry in store.list(layout.MANIFESTS).entries]
-        versions = {version for version in names if version is not None}
+        # Listed after the pointer was read: its version is there.
+        versions = {*list_versions(store)}
         versions |= {pointer.version} if pointer else set()
         for version in range(max(versions, default=0), 0, -1):
             if self.kept and version < self.kept[0].oldest_kept:
                 break
-            if self.kept or version in versions:  # Above the newest nothing need be there.
+            if self.kept or version in versions:  # Nothing needs to be above the newest.
                 manifest = self._manifest(store, version, pointer)
                 self.kept += [manifest] if manifest else []
         self._check_chain()
@@ -121,7 +120,8 @@ class _History:
         try:
             found = read_pointer(store)
         except (Damaged, DoesNotFit) as error:
-            self.findings.append(_finding(layout.POINTER, error.message, 0, error.hint))
+            what = without_place(error, store, layout.POINTER)
+            self.findings.append(_finding(layout.POINTER, what, 0, error.hint))
             return None
         if found is None:
             self.notes.append(_finding(layout.POINTER, "missing", 0, "the next run writes it"))
@@ -129,6 +129,7 @@ class _History:
 
     def _manifest(self, store: Store, version: int, pointer: Manifest | None) -> Manifest | None:
         """A version; the newest one may be in the pointer alone."""
+        path = layout.manifest_path(version)
         try:
             manifest = read_manifest(store, version)
             if manifest.version == version:
@@ -137,8 +138,7 @@ class _History:
         except Missing:
             what = "missing"
         except (Damaged, DoesNotFit) as error:
-            what = error.message
-        path = layout.manifest_path(version)
+            what = without_place(error, store, path)
         if pointer and pointer.version == version and not self.kept:
             self.unwritten = what == "missing"
             hint = f"`{self.repair}` writes it again from {layout.POINTER}"
@@ -146,7 +146,7 @@ class _History:
                 hint = f"remove it, and {hint}"
             self.findings.append(_finding(path, what, version, hint))
             return pointer
-        hint = "restore it from a backup, or do without: no rollback to this version"
+        hint = "restore it from a backup, or leave it: only a rollback to this version needs it"
         if not self.kept:
             hint = "restore it from a backup: it is the newest version"
         self.findings.append(_finding(path, what, version, hint))
@@ -156,7 +156,7 @@ class _History:
         for newer, older in zip(self.kept, self.kept[1:], strict=False):
             path = layout.manifest_path(newer.version)
             if newer.parent != newer.version - 1:
-                what = f"its parent is {newer.parent}, not {newer.version - 1}"
+                what = f"parent: found {newer.parent}, expected {newer.version - 1}"
                 self.findings.append(_finding(path, what, newer.version))
             if newer.oldest_kept < older.oldest_kept:
                 what = f"oldest_kept falls from {older.oldest_kept} to {newer.oldest_kept}"
@@ -174,7 +174,7 @@ class _History:
                     layout.POINTER,
                     f"differs from {layout.manifest_path(pointer.version)}",
                     live.version,
-                    "remove it, and the next run writes it anew",
+                    "remove it; the next run writes it again",
                 )
             )
 
@@ -184,7 +184,7 @@ def _finding(path: str, what: str, version: int, hint: str = "") -> Finding:
 
 
 def _still_kept(store: Store, findings: Sequence[Finding]) -> list[Finding]:
-    """Less what another process pruned while we looked."""
+    """The findings about versions that no other process pruned meanwhile."""
     try:
         newest = newest_manifest(store) if findings else None
     except BatchError:

@@ -1,4 +1,4 @@
-"""Let old parts leave the live version, as `output.window` says."""
+"""Drop old parts from the live version, by `output.window`."""
 
 from __future__ import annotations
 
@@ -49,27 +49,24 @@ def _without_old(live: Live, *, before: datetime, run_id: str) -> Draft | None:
         entries=tuple(
             dataclasses.replace(entry, records=0, predicted=0, rejected=0, parts=(), rejects=())
             for entry in live.ledger
-            if leaving & {*entry.parts, *entry.rejects}
+            if leaving & entry.files
         ),
     )
 
 
 def _old(manifest: Manifest, before: datetime) -> set[str]:
-    return {file.path for file in (*manifest.files, *manifest.rejects) if file.as_of[1] < before}
+    return {file.path for file in manifest.all_files if file.as_of[1] < before}
 
 
 def _whole_inputs(ledger: Ledger, old: Collection[str]) -> set[str]:
-    """Those of the old files that hold whole inputs: predictions never leave without the rejects.
+    """The old files that hold whole inputs: predictions never leave without their rejects.
 
     A part is older than the rejects of its slice when the newest input was rejected whole.
     """
     leaving, touched = set(old), _touching(ledger, old)
     while True:
         held_back = {
-            path
-            for entry in touched
-            if not {*entry.parts, *entry.rejects} <= leaving
-            for path in (*entry.parts, *entry.rejects)
+            path for entry in touched if not entry.files <= leaving for path in entry.files
         }
         if not held_back & leaving:
             return leaving
@@ -77,4 +74,4 @@ def _whole_inputs(ledger: Ledger, old: Collection[str]) -> set[str]:
 
 
 def _touching(ledger: Ledger, files: Collection[str]) -> list[LedgerEntry]:
-    return [entry for entry in ledger if {*files} & {*entry.parts, *entry.rejects}]
+    return [entry for entry in ledger if entry.files.intersection(files)]

@@ -157,7 +157,7 @@ def test_a_job_that_would_mix_with_another_is_refused(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     job.run()
     job.configure(input={"key": ["x"]})
-    with pytest.raises(DoesNotFit, match="holds predictions with key"):
+    with pytest.raises(DoesNotFit, match="found predictions with key"):
         trial(job)
 
 

@@ -210,7 +210,7 @@ def test_a_job_that_would_mix_with_another_is_refused(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     job.run()
     job.configure(output={"mode": "replace"})
-    assert "holds predictions with mode 'append'" in only_mistake(job)
+    assert "found predictions with mode 'append'" in only_mistake(job)
 
 
 def test_a_model_fitted_without_names_needs_features(job: JobFolder) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from batch.client import NotPublished, Predictions
-from batch.errors import BadData, NotPermitted, StoreDown
+from batch.errors import Damaged, NotPermitted, StoreDown
 from batch.output import layout
 from batch.records.documents import encode
 from batch.store import cachefolder, open_store, retry
@@ -219,7 +219,7 @@ def test_without_s3_the_kept_version_is_served_until_it_is_back(
         assert predictions.get("a")["prediction"] == 0.25
         assert predictions.version == 1
         assert isinstance(predictions.last_error, StoreDown)
-        assert "serving version 1, which this host has kept" in caplog.text
+        assert "serving version 1 from this host's cache" in caplog.text
         assert predictions.age.total_seconds() > 0
         assert not predictions.refresh()
         assert predictions.last_error is not None
@@ -253,7 +253,7 @@ def test_another_process_starts_from_what_this_one_has_loaded(
     with server.away(), _python(_LOOKING, "c") as process:
         out, said = process.communicate(timeout=SOON)
         assert out == "2 0.5\n"
-        assert "kept" in said
+        assert "serving version 2 from this host's cache" in said
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_a_damaged_part_in_s3_leaves_the_kept_version(output: Output) -> None:
     output.store.replace(damaged, blob.data[:-1] + b"x", token=blob.token)
     predictions = Predictions(URL)
     assert predictions.version == 1
-    assert isinstance(predictions.last_error, BadData)
+    assert isinstance(predictions.last_error, Damaged)
     assert damaged in str(predictions.last_error)
     assert cached_files() == {file.sha256 for file in first.files}
 

@@ -16,7 +16,7 @@ READ = """
 import os, sys
 from pathlib import Path
 import pyarrow.parquet
-from batch.ledger import Ledger
+from batch.output.ledger import Ledger
 
 data, before = Path(sys.argv[1]).read_bytes(), len(os.listdir("/proc/self/task"))
 assert len(Ledger.from_segments([("segment", data)])) == 1

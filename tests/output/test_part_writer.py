@@ -84,7 +84,7 @@ def test_a_table_that_does_not_fit_the_first_is_refused(
 ) -> None:
     """Other columns or types for another chunk: nothing is left of the part."""
     table = pa.table(later) if later else pa.table({"a": [[1]]})
-    with pytest.raises(DoesNotFit, match=r"the model gave .* after a int64") as caught:
+    with pytest.raises(DoesNotFit, match=r"the model returned .* after a int64") as caught:
         written(store, pa.table({"a": [1]}), table)
     assert "the same columns and types for every chunk" in caught.value.hint
     assert not [entry for entry in tmp_path.rglob("*") if entry.is_file()]

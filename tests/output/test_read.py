@@ -31,21 +31,21 @@ def test_every_kept_version_can_be_read(output: Output, version: int) -> None:
 
 @pytest.mark.parametrize(
     ("version", "what"),
-    [(0, "does not exist"), (-1, "does not exist"), (1, "is not kept any more"),
+    [(0, "does not exist"), (-1, "does not exist"), (1, "is no longer kept"),
      (5, "does not exist")],
 )  # fmt: skip
 def test_any_other_is_refused_with_those_that_are_kept(
     output: Output, version: int, what: str
 ) -> None:
     """Also one whose manifest nobody has deleted yet: its files may be gone."""
-    with pytest.raises(NoInput, match=f"version {version} {what}; kept are the versions 2 to 4"):
+    with pytest.raises(NoInput, match=f"version {version} {what}; versions 2–4 are kept"):
         read_kept(output.store, _live(output), version)
 
 
 def test_a_version_that_was_removed_by_hand_is_named(output: Output) -> None:
     """It is within the kept ones, and not there."""
     (output.folder / layout.manifest_path(3)).unlink()
-    with pytest.raises(NoInput, match="version 3 is not there any more; kept are"):
+    with pytest.raises(NoInput, match="version 3 is missing; versions"):
         read_kept(output.store, _live(output), 3)
 
 
@@ -53,7 +53,7 @@ def test_a_single_version_is_kept_alone(tmp_path: Path) -> None:
     """Nothing is said of versions 1 to 1."""
     output = Output(tmp_path / "out")
     live = output.publish(part("2026-01-01", id=["a"], prediction=[0.5]))
-    with pytest.raises(NoInput, match="kept is version 1 alone"):
+    with pytest.raises(NoInput, match="only version 1 is kept"):
         read_kept(output.store, live, 2)
 
 

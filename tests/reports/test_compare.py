@@ -167,7 +167,7 @@ def test_a_version_that_is_not_kept_is_refused(dated: JobFolder, versions: tuple
     """Exit 66, and those that are kept."""
     found = dated.command("diff", str(dated.folder), *versions)
     assert found.returncode == 66
-    assert "kept are the versions 1 to 2" in found.stderr
+    assert "versions 1–2 are kept" in found.stderr
 
 
 def test_without_a_version_there_is_nothing_to_compare(job: JobFolder) -> None:
@@ -176,7 +176,7 @@ def test_without_a_version_there_is_nothing_to_compare(job: JobFolder) -> None:
         diff(job)
     job.add("1.csv", [("a", 1, 2)])
     job.run()
-    with pytest.raises(NoInput, match="kept is version 1 alone"):
+    with pytest.raises(NoInput, match="there is no earlier version; only version 1 is kept"):
         diff(job)
 
 

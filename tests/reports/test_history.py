@@ -83,7 +83,7 @@ def test_the_command_fits_a_terminal_and_says_how_to_go_back(eventful: JobFolder
     assert [line.split()[0] for line in lines if line.startswith("      ") and line[6] != " "] == [
         "1", "2", "-", "3", "4", "5"]  # fmt: skip
     assert any(line.strip() == "bad" for line in lines)
-    assert "kept are the versions 1 to 5; to go back: " in lines[-1]
+    assert "versions 1–5 are kept; to go back: " in lines[-1]
     assert lines[-1].endswith(f"batch-predict rollback {eventful.folder} --to 4")
 
 

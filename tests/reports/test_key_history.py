@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batch.errors import BadUsage
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output import layout, part_reader
+from batch.output import layout
 from batch.output.read import newest_manifest
 from batch.reports.key_history import Story, tell
 from batch.store import open_store
@@ -19,6 +18,7 @@ from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
 from tests.support.published import Output, flip_byte, part
+from tests.support.wrapped import Wrapped
 
 
 def story(job: JobFolder, *key: str) -> Story:
@@ -129,18 +129,19 @@ def test_a_version_that_is_gone_is_named(lived: JobFolder) -> None:
     assert periods(found)[0] == ("2-6", "new input", "2.csv")
 
 
-def test_every_part_is_read_once(lived: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many versions name it."""
-    read: list[str] = []
-    opened = part_reader._opened
+def test_every_part_is_read_once(lived: JobFolder) -> None:
+    """However many versions list it."""
+    fetched: list[str] = []
 
-    def noting(store: Any, file: Any) -> Any:
-        read.append(file.path)
-        return opened(store, file)
+    def note(verb: str, path: str) -> None:
+        if verb == "fetch":
+            fetched.append(path)
 
-    monkeypatch.setattr(part_reader, "_opened", noting)
-    story(lived, "a")
-    assert len(read) == len({*read}) >= 5
+    store = Wrapped(open_store(lived.output_url), note)
+    live = newest_manifest(store)
+    assert live is not None
+    tell(store, live, ["a"])
+    assert len(fetched) == len({*fetched}) >= 5
 
 
 def test_versions_before_the_oldest_kept_are_not_told(tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_keys_are_given_as_text_whatever_their_types(tmp_path: Path) -> None:
     )
     (period,) = tell(output.store, live, ["x", "2"]).periods
     assert (period.row, period.values) == (1, {"prediction": None})
-    with pytest.raises(BadUsage, match="the key is shop, number"):
+    with pytest.raises(BadUsage, match="expected one for each of shop, number"):
         tell(output.store, live, ["x"])
     with pytest.raises(BadUsage, match="expected int64"):
         tell(output.store, live, ["x", "two"])

@@ -207,7 +207,7 @@ def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> 
     [
         ({"first": date(2027, 1, 1)}, None, 66, "there are 5 inputs, of 2026-01-01 to 2026-01-05"),
         ({"inputs": ("x*",)}, None, 66, "no input matching x* in range"),
-        ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; kept is version 1 alone"),
+        ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; only version 1 is kept"),
         ({"inputs": ("*",)}, "nowhere.joblib", 78, "nowhere.joblib: no such model"),
         ({"first": date(2026, 1, 5), "last": date(2026, 1, 1)}, None, 2, "is before --from"),
         ({}, None, 2, "no inputs selected"),
@@ -466,7 +466,7 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]
         assert "gave up backfill" in CliRunner().invoke(main, arguments).output
-        assert "or under way" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
+        assert "or in progress" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
     assert again(days, inputs=("*",)).run_id != plan.parent.name
 
 

@@ -211,7 +211,7 @@ def test_rows_are_compared_with_the_last_run(job: JobFolder) -> None:
     job.add("2.csv", [("d", 1, 1)])
     outcome = job.run()
     assert outcome.exit_code == 3
-    assert "1 records, 3 before" in outcome.message
+    assert "1 record, 3 before" in outcome.message
 
 
 def test_rows_are_not_compared_with_a_run_that_was_rolled_back(job: JobFolder) -> None:
@@ -252,6 +252,24 @@ def test_keys_that_vanish_hold_a_replacement(job: JobFolder) -> None:
     outcome = job.run()
     assert outcome.exit_code == 3
     assert "50.00% of the live keys would disappear" in outcome.message
+
+
+def test_a_damaged_part_is_named_where_keys_are_compared(job: JobFolder) -> None:
+    """With the next step, which helps; it is no bug."""
+    job.configure(output={"mode": "replace"}, checks={"max_key_loss": 0.4})
+    job.add("all.csv", DAY)
+    assert job.run().name == "published"
+    part = job.output / job.judge()["files"][0]["path"]
+    part.write_bytes(part.read_bytes()[:-9])
+    job.add("all.csv", DAY[:2])
+    outcome = job.run()
+    assert outcome.exit_code == 69
+    assert f"{part}: bytes: found" in outcome.message
+    assert outcome.hint.endswith(f"batch-predict verify {job.output}")
+    code, said = command("verify", str(job.output))
+    assert (code, "repair" in said) == (69, True)
+    assert command("repair", str(job.folder))[0] == 0
+    assert job.run().name == "published"
 
 
 def test_key_loss_is_no_check_of_an_output_that_appends() -> None:

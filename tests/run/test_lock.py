@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.run.host_state import is_due, keep_suspects, read_suspects, state_folder
+from batch.run.host_state import is_due, keep_suspects, read_suspects
 from batch.run.lock import Locked, output_lock, state_files
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -88,12 +88,3 @@ def test_what_is_done_once_a_day_is_due_once_a_day(tmp_path: Path) -> None:
     assert [due(hours) for hours in (0, 1, 23, 25, 26, 50)] == [
         True, False, False, True, False, True
     ]  # fmt: skip
-
-
-def test_a_host_without_home_has_a_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As under `env -i`."""
-    for name in ("BATCH_PREDICT_STATE", "XDG_STATE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert state_folder().is_absolute()
-    monkeypatch.setenv("XDG_STATE_HOME", "/somewhere")
-    assert state_folder() == Path("/somewhere/batch-predict")

@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.client.kept import keeping, newest_kept
+from batch.client.fallback import read_fallback, saving_fallback
 from batch.errors import BadData, StoreDown
 from batch.store import cachefolder, open_store
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
-from batch.store.cachefolder import cache_folder, trim
+from batch.store.cachefolder import trim
+from batch.store.host_folders import cache_folder
 from tests.faults.test_real_kills import disk
 from tests.support.counting_s3 import BUCKET, CountingS3, serving
 from tests.support.published import Output, flip_byte, part
@@ -345,16 +346,16 @@ def test_what_a_version_needs_stays(server: CountingS3, monkeypatch: pytest.Monk
             found.append(path.exists())
         return found
 
-    with keeping(URL, first):
+    with saving_fallback(URL, first):
         assert use(first) == [True]
-    assert newest_kept(URL) == first
+    assert read_fallback(URL) == first
     assert use(second) == [False]
-    with keeping(URL, second):
+    with saving_fallback(URL, second):
         assert use(second) == [True]
         assert use(first) == [True]
-    assert newest_kept(URL) == second
+    assert read_fallback(URL) == second
     assert use(first) == [False]
-    assert newest_kept(f"{URL}/other") is None
+    assert read_fallback(f"{URL}/other") is None
 
 
 def test_a_version_is_kept_only_whole_and_only_forward(server: CountingS3) -> None:  # noqa: ARG001
@@ -364,18 +365,18 @@ def test_a_version_is_kept_only_whole_and_only_forward(server: CountingS3) -> No
     second = output.publish(part("2013-12-02", id=["b"], prediction=[0.5]))
     for file in second.files:
         read_content(output.store, Content(file.path, file.sha256))
-    with pytest.raises(BadData), keeping(URL, second):
+    with pytest.raises(BadData), saving_fallback(URL, second):
         raise BadData("")
-    assert newest_kept(URL) is None
-    with keeping(URL, second):
+    assert read_fallback(URL) is None
+    with saving_fallback(URL, second):
         pass
-    with keeping(URL, first):
+    with saving_fallback(URL, first):
         pass
-    assert newest_kept(URL) == second
+    assert read_fallback(URL) == second
     third = output.publish(part("2013-12-03", id=["c"], prediction=[0.5]))
-    with keeping(URL, third):
+    with saving_fallback(URL, third):
         pass
-    assert newest_kept(URL) == second
+    assert read_fallback(URL) == second
     assert [path.suffix for path in (cache_folder() / "versions").iterdir()] == [".json"]
 
 
@@ -405,20 +406,6 @@ def test_versions_that_nobody_asks_for_protect_nothing(
         (versions / name).unlink(missing_ok=True)
     (versions / "a.json").write_text("{")
     trim()
-
-
-def test_a_host_without_home_has_a_cache_folder(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """As under `env -i`."""
-    for name in ("BATCH_PREDICT_CACHE", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    assert cachefolder._users_cache().is_absolute()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "batch-predict"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "batch-predict"
-    assert cache_folder().stat().st_mode & 0o777 == 0o700
 
 
 def _host() -> str:

@@ -180,7 +180,7 @@ def test_an_unchanged_object_is_not_read_again(store: Store) -> None:
 def test_replace_needs_the_token_of_what_is_there(store: Store) -> None:
     """Compare and swap: who is late is told, also when there is nothing any more."""
     store.replace("pointer", b"1", token=None)
-    with pytest.raises(Changed, match="pointer: somebody else replaced it"):
+    with pytest.raises(Changed, match="pointer: replaced by another process"):
         store.replace("pointer", b"2", token=None)
     with pytest.raises(Changed):
         store.replace("pointer", b"2", token='"another"')

@@ -35,5 +35,5 @@ def test_a_server_without_conditions_is_refused(job: JobFolder, rclone: servers.
     job.configure(output={"path": f"{rclone.url}/out"})
     outcome = job.run()
     assert outcome.exit_code == StoreDown.exit_code
-    assert "overwrites objects that it is asked to create" in outcome.message
+    assert "overwrites objects that it must refuse to create" in outcome.message
     assert rclone.names("out/manifest") == []

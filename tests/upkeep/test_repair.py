@@ -261,7 +261,7 @@ def test_inputs_that_are_gone_need_a_yes(published: JobFolder) -> None:
     before = (published.output / "manifest.json").read_bytes()
     found = command(published)
     assert found.exit_code == 69
-    assert "their predictions would be lost: 1 input: 2.csv" in found.stderr
+    assert "as no run would take in their inputs again: 1 input: 2.csv" in found.stderr
     assert "--yes" in found.stderr
     assert (published.output / "manifest.json").read_bytes() == before
     assert command(published, "--yes").exit_code == 0
@@ -294,7 +294,7 @@ def test_a_damaged_ledger_needs_a_yes(published: JobFolder) -> None:
     """What it says that nobody else knows is lost."""
     damaged.missing("ledger")(published.output)
     found = command(published)
-    assert (found.exit_code, "open again would be 2 inputs: 1.csv, 2.csv" in found.stderr) == (
+    assert (found.exit_code, "to be predicted again: 2 inputs: 1.csv, 2.csv" in found.stderr) == (
         69,
         True,
     )

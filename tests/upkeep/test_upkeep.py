@@ -124,14 +124,14 @@ def test_a_rollback_can_be_rolled_back(three: JobFolder) -> None:
 def test_a_second_rollback_must_say_where_to(three: JobFolder) -> None:
     """The version before a rollback is the very one that was given up."""
     back(three)
-    with pytest.raises(Held, match="paused already"):
+    with pytest.raises(Held, match="already paused"):
         back(three)
 
 
 @pytest.mark.parametrize("to", [3, 4, 99])
 def test_only_an_earlier_version_that_is_kept_can_come_back(three: JobFolder, to: int) -> None:
     """The error says which there are."""
-    with pytest.raises(NoInput, match="kept are the versions 1 to 3"):
+    with pytest.raises(NoInput, match="versions 1–3 are kept"):
         back(three, to=to)
 
 
@@ -249,7 +249,7 @@ def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     ]  # fmt: skip
     assert len(paths(job, "data")) == 2
     assert job.judge()["oldest_kept"] == 4
-    with pytest.raises(NoInput, match="kept are the versions 4 to 5"):
+    with pytest.raises(NoInput, match="versions 4–5 are kept"):
         back(job, to=3)
     assert back(job, to=4).version == 6
     oracle.judge(job.output)
@@ -388,13 +388,13 @@ def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> 
     folder = str(three.folder)
     found = command("rollback", folder, "--reason", "wrong model")
     assert found.exit_code == 0
-    assert "version 3 gives way to version 2" in found.output
+    assert "rolling back from version 3 to version 2" in found.output
     assert "1 input taken in since will be predicted again after unpause: 3.csv" in found.output
     assert "published version 4" in found.output
     assert "paused" in command("status", folder).output
     assert "wrong model" in command("status", folder).output
     again = command("rollback", folder)
-    assert (again.exit_code, "paused already" in again.output) == (3, True)
+    assert (again.exit_code, "already paused" in again.output) == (3, True)
     assert "published version 5: runs go on" in command("unpause", folder).output
     assert "is not paused" in command("unpause", folder).output
     assert "no run is held" in command("discard", folder).output

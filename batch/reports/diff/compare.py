@@ -1,4 +1,4 @@
-"""Compare two versions by what applications see: the latest row of each key, and why it changed."""
+"""Compare two versions as applications see them: the latest row of each key, and why it changed."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Compared(Document, frozen=True):
 
 
 class Sizes(Document, frozen=True):
-    """How many keys, and how much.
+    """Numbers of keys, and sizes of changes.
 
-    `changed` keys have another prediction, of them `labels` another label; `same` ones were
-    predicted again, or by another record, and came out the same. `mean` and `largest` are of the
-    absolute change of the number that stands for a prediction, null where there is none.
+    `changed` keys have a different prediction, `labels` of them a different label; `same` ones were
+    predicted again, or from another record, with the same result. `mean` and `largest` are of the
+    absolute change of the number that represents a prediction, null if there is none.
     """
 
     new: int = 0
@@ -57,7 +57,7 @@ class Sizes(Document, frozen=True):
 
 
 class DateChange(Sizes, frozen=True, kw_only=True):
-    """What changed for one reason on one date (UTC): that of the input behind it."""
+    """The changes of one reason on one date (UTC) of the inputs behind them."""
 
     date: date
     why: Why
@@ -73,7 +73,7 @@ class SeenRow(Document, frozen=True):
 
 
 class KeyChange(Document, frozen=True):
-    """One key whose prediction changed; `change` is that of the number, where there is one."""
+    """One key whose prediction changed; `change` is that of the number, null if there is none."""
 
     key: dict[str, object]
     why: Why
@@ -83,7 +83,7 @@ class KeyChange(Document, frozen=True):
 
 
 class Comparison(Document, frozen=True):
-    """What became of every key from one version to another.
+    """The differences between two versions, key by key.
 
     `number` is the column that `mean`, `largest` and `change` are of, `label` the one that
     `labels` counts; null where there is none. `dates` are in order, `largest` the largest first.
@@ -191,13 +191,13 @@ def _largest(
     )
     return tuple(
         KeyChange(
-            key={name: one[name] for name in key},
+            key={name: old[name] for name in key},
             why=WHYS[why],
             change=change if np.isfinite(change) else None,
-            before=_seen(one, columns),
-            after=_seen(other, columns),
+            before=_seen(old, columns),
+            after=_seen(new, columns),
         )
-        for one, other, why, change in zip(
+        for old, new, why, change in zip(
             before, after, top.why.tolist(), top.change.tolist(), strict=True
         )
     )
@@ -213,7 +213,7 @@ def _seen(row: dict[str, Any], columns: Sequence[str]) -> SeenRow:
 
 
 def _prediction_columns(store: Store, old: Manifest, new: Manifest) -> list[str]:
-    """The columns of either version less the key, ours, and what is carried along."""
+    """The columns of either version less the key, ours, and those passed through."""
     types: dict[str, str] = {}
     for manifest in (old, new):
         for column in manifest.columns:
@@ -227,7 +227,7 @@ def _prediction_columns(store: Store, old: Manifest, new: Manifest) -> list[str]
 
 
 def _carried(store: Store, *manifests: Manifest) -> set[str]:
-    """What the recipes of the live rows pass through; only they tell it from a prediction."""
+    """The columns passed through by the recipes of the live rows; parts do not tell them apart."""
     recipes = {
         layout.recipe_path(file.model_sha256, file.recipe)
         for manifest in manifests
@@ -241,7 +241,7 @@ def _carried(store: Store, *manifests: Manifest) -> set[str]:
 
 
 class _Carried(Document, frozen=True):
-    """What we need to know of a recipe."""
+    """The part of a recipe that is needed here."""
 
     passthrough: tuple[str, ...] = ()
 

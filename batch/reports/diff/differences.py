@@ -1,4 +1,4 @@
-"""How much the predictions of two rows of one key differ."""
+"""How far the predictions of two rows of one key differ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Differences:
-    """One value for each pair, for those that lack a row too.
+    """One value for each pair, also for those that lack a row.
 
-    `number` is the column that stands for a prediction, `change` by how much it rose (NaN where
-    that is no number); `label` is the column of the label, and `is_relabeled` whether it differs.
+    `number` is the column that represents a prediction, `change` its increase (NaN if not a
+    number); `label` is the column of the label, and `is_relabeled` whether it differs.
     """
 
     number: str | None
@@ -43,13 +43,13 @@ def find_differences(pairs: Pairs, columns: Sequence[str]) -> Differences:
     differs, relabeled = np.zeros(size, np.bool_), np.zeros(size, np.bool_)
     change = np.full(size, np.nan)
     for name in present.column_names:
-        one, other = present[name].take(before), present[name].take(after)
-        unequal = ~_equal(one, other)
+        old, new = present[name].take(before), present[name].take(after)
+        unequal = ~_equal(old, new)
         differs[both] |= unequal
         if name == label:
             relabeled[both] = unequal
         if name == number:
-            change[both] = _numbers(other) - _numbers(one)
+            change[both] = _numbers(new) - _numbers(old)
     return Differences(number, label, differs, relabeled, change)
 
 
@@ -66,22 +66,22 @@ def _label(predictions: pa.Table, number: str | None) -> str | None:
     return next(iter(names), None)
 
 
-def _equal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
+def _equal(old: pa.ChunkedArray, new: pa.ChunkedArray) -> np.ndarray:
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     try:
-        equal = pc.fill_null(pc.equal(one, other), False)  # the value to fill in
+        equal = pc.fill_null(pc.equal(old, new), False)  # the value to fill in
     except pa.ArrowNotImplementedError:  # Lists and the like, which a hook may return.
-        pairs = zip(one.to_pylist(), other.to_pylist(), strict=True)
+        pairs = zip(old.to_pylist(), new.to_pylist(), strict=True)
         return np.array([left == right for left, right in pairs], np.bool_)
-    if pa.types.is_floating(one.type):
-        both_nan = pc.and_(pc.is_nan(one), pc.is_nan(other))
+    if pa.types.is_floating(old.type):
+        both_nan = pc.and_(pc.is_nan(old), pc.is_nan(new))
         equal = pc.or_(equal, pc.fill_null(both_nan, False))  # as above
-    both_null = pc.and_(one.is_null(), other.is_null())
-    found: np.ndarray = to_numpy(in_one(pc.or_(equal, both_null)))
-    return found
+    both_null = pc.and_(old.is_null(), new.is_null())
+    is_equal: np.ndarray = to_numpy(in_one(pc.or_(equal, both_null)))
+    return is_equal
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The keys whose latest row came, left or gave way from one version to another, and why."""
+"""The keys whose latest row came, left or was replaced between two versions, and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAY_MICROSECONDS = 86_400_000_000
 
 @dataclass(frozen=True)
 class Moves:
-    """The pairs that tell something: keys that are new, gone, changed, or came out the same.
+    """The pairs to report: keys that are new, gone, changed, or predicted again with the same result.
 
     `before`, `after` and `change` are theirs; `why` is an index into `WHYS`, `day` counts from
     the epoch. `is_changed` is true where both rows are there and differ.
@@ -40,14 +40,14 @@ class Moves:
         return Moves(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
-def find_moves(pairs: Pairs, found: Differences, before: Ledger, after: Ledger) -> Moves:
-    """Sort the pairs out, by what the ledgers of the two versions say of the inputs behind them."""
+def find_moves(pairs: Pairs, differences: Differences, before: Ledger, after: Ledger) -> Moves:
+    """Classify the pairs, by the entries of their inputs in the ledgers of the two versions."""
     import numpy as np
 
     inputs = in_one(pairs.rows[INPUT])
     codes = to_numpy(inputs.indices)
     is_both = (pairs.before >= 0) & (pairs.after >= 0)
-    # The later of two rows tells why: it came and won, or it left and gave way.
+    # The later of two rows decides the reason: it came and won, or it left and lost.
     same_input = is_both & (codes[pairs.before] == codes[pairs.after])
     is_later = pairs.place[pairs.after] > pairs.place[pairs.before]
     is_coming = (pairs.before < 0) | (is_both & (same_input | is_later))
@@ -59,12 +59,12 @@ def find_moves(pairs: Pairs, found: Differences, before: Ledger, after: Ledger) 
         after=pairs.after,
         why=causes,
         day=as_of[behind] // _DAY_MICROSECONDS,
-        is_changed=is_both & found.differs,
-        is_relabeled=found.is_relabeled,
-        change=found.change,
+        is_changed=is_both & differences.differs,
+        is_relabeled=differences.is_relabeled,
+        change=differences.change,
     )
-    # Rows that only moved to another file changed for nobody.
-    return moves[~is_both | found.differs | (causes != WHYS.index("again"))]
+    # Rows that only moved to another file are no change to any application.
+    return moves[~is_both | differences.differs | (causes != WHYS.index("again"))]
 
 
 def _causes(

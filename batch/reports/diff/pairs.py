@@ -1,6 +1,6 @@
 """The latest row of each key in two versions, side by side.
 
-Of the files that both versions name only the keys are read that the others touch, and no row
+Of the files in both versions, only rows of keys that the other files touch are read, and no row
 becomes a Python object.
 """
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The keys whose latest row lies elsewhere, or in one of the versions only.
+    """The keys whose latest row moved, or exists in one of the versions only.
 
     `before` and `after` hold the numbers of their latest rows in `rows`, -1 where there is none.
-    `place` is the place of every row in the order that tells the latest one.
+    `place` is the place of every row in the order that decides the latest one.
     """
 
     rows: pa.Table
@@ -36,10 +36,10 @@ class Pairs:
 
 
 def pair(store: Store, before: Manifest, after: Manifest, columns: Sequence[str]) -> Pairs | None:
-    """Find them; `columns` are read besides the key and what tells the latest row.
+    """Find the pairs; `columns` are read in addition to the key and those that decide the latest row.
 
-    None where the versions hold the same rows for sure. Raises `Damaged` for a part that cannot
-    be read.
+    None if the versions certainly hold the same rows. Raises `Damaged` for a part that cannot be
+    read.
     """
     import numpy as np
 
@@ -83,7 +83,7 @@ class _Sieve:
                     self._store, file, self._names, by=list(self._values), holds=self._is_touched
                 )
                 continue
-            # To look for the keys costs as much as reading so many rows: small files share it.
+            # Looking for the keys costs as much as reading that many rows: small files share it.
             together.append(read_rows(self._store, file, self._names))
             if sum(table.num_rows for table in together) >= self._size:
                 yield self._sifted(together)
@@ -98,17 +98,17 @@ class _Sieve:
     def _is_touched(self, rows: pa.Table) -> pa.ChunkedArray:
         import pyarrow.compute as pc
 
-        found = None
+        is_touched = None
         for name, values in self._values.items():
-            there = pc.is_in(rows[name], value_set=values)
-            found = there if found is None else pc.and_(found, there)
-        return found
+            is_in = pc.is_in(rows[name], value_set=values)
+            is_touched = is_in if is_touched is None else pc.and_(is_touched, is_in)
+        return is_touched
 
 
 def _sorted_out(
     before: Manifest, after: Manifest
 ) -> tuple[list[PartFile], list[PartFile], list[PartFile]]:
-    """The files that only one of the versions names, and those of both; earlier rows first."""
+    """The files of only one of the versions, and those of both; earlier rows first."""
     ours = {file.path for file in before.files}
     theirs = {file.path for file in after.files}
     return (
@@ -135,8 +135,8 @@ def _latest(order: np.ndarray, codes: np.ndarray, keys: int, is_there: np.ndarra
     """The number of the latest row of each of the first `keys` keys, -1 for none."""
     import numpy as np
 
-    found = np.full(keys, -1, np.int64)
+    latest = np.full(keys, -1, np.int64)
     chosen = order[is_there[order] & (codes[order] < keys)]
     # Of several rows of one key the last assignment stays.
-    found[codes[chosen]] = chosen
-    return found
+    latest[codes[chosen]] = chosen
+    return latest

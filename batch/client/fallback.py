@@ -1,6 +1,6 @@
-"""The newest version of each remote output that this host has loaded, for when the store is away.
+"""The newest version of each remote output loaded on this host, for when the store is unavailable.
 
-It lies in the cache beside the files that it names, which stay as long as it does.
+Its manifest is in the cache, beside the files that it lists, which stay as long as it does.
 """
 
 from __future__ import annotations
@@ -14,19 +14,13 @@ from pathlib import Path
 from batch.errors import BatchError
 from batch.output.manifest import Manifest, decode_manifest
 from batch.records.documents import encode
-from batch.store.cachefolder import (
-    FILES,
-    VERSIONS,
-    cache_folder,
-    one_at_a_time,
-    trim,
-    warn_of_cache,
-)
+from batch.store.cachefolder import FILES, VERSIONS, one_at_a_time, trim, warn_of_cache
+from batch.store.host_folders import cache_folder
 from batch.store.spool import new_path, spooling_in
 
 
-def newest_kept(url: str) -> Manifest | None:
-    """The newest version of a URL whose files were all here when it was kept."""
+def read_fallback(url: str) -> Manifest | None:
+    """The newest version of a URL whose files were all in the cache when it was saved."""
     try:
         path = _path(url)
         return decode_manifest(path.read_bytes(), source=str(path))
@@ -35,17 +29,17 @@ def newest_kept(url: str) -> Manifest | None:
 
 
 @contextmanager
-def keeping(url: str, manifest: Manifest) -> Iterator[None]:
-    """Inside, no file that the version names leaves the cache; left in order, the version is kept.
+def saving_fallback(url: str, manifest: Manifest) -> Iterator[None]:
+    """Inside, no file of the version is evicted from the cache; on success, the version is saved.
 
-    Without a cache that can be written, nothing is kept.
+    If the cache cannot be written, nothing is saved.
     """
     note = _note(manifest)
     try:
         yield
         if note:
             with suppress(OSError, BatchError):
-                _keep(url, manifest, note)
+                _save(url, manifest, note)
     finally:
         if note:
             with suppress(OSError):
@@ -53,9 +47,9 @@ def keeping(url: str, manifest: Manifest) -> Iterator[None]:
         trim()
 
 
-def still_in_use(url: str) -> None:
-    """What nobody has used for a month may go."""
-    with suppress(OSError):
+def mark_as_used(url: str) -> None:
+    """Keep the fallback for another month; unused ones are deleted."""
+    with suppress(OSError, BatchError):
         os.utime(_path(url))
 
 
@@ -64,7 +58,7 @@ def _path(url: str) -> Path:
 
 
 def _note(manifest: Manifest) -> Path | None:
-    """A file that says what is being loaded, as long as this process lives."""
+    """A file that lists the files being loaded, as long as this process lives."""
     try:
         with spooling_in(cache_folder() / VERSIONS):
             path = new_path()
@@ -79,12 +73,12 @@ def _note(manifest: Manifest) -> Path | None:
     return path
 
 
-def _keep(url: str, manifest: Manifest, note: Path) -> None:
+def _save(url: str, manifest: Manifest, note: Path) -> None:
     path, files = _path(url), cache_folder() / FILES
     with one_at_a_time(cache_folder(), path.name):
-        kept = newest_kept(url)
-        # By the time as well: an output that was restored goes on from a lower version.
-        is_newer = kept is None or _age(kept) < _age(manifest)
+        saved = read_fallback(url)
+        # By the time as well: an output that was restored continues from a lower version.
+        is_newer = saved is None or _age(saved) < _age(manifest)
         if is_newer and all((files / file.sha256).exists() for file in manifest.files):
             note.replace(path)
 

@@ -1,4 +1,4 @@
-"""Where versions come from: the store, or what this host has kept while the store is away."""
+"""Load versions from the store, or the fallback of this host while the store is unavailable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.client.kept import keeping, newest_kept, still_in_use
+from batch.client.fallback import mark_as_used, read_fallback, saving_fallback
 from batch.client.loaded import Version, load_version
 from batch.client.newest import is_newer, read_newest
 from batch.errors import BadData, BatchError, NotPermitted, StoreDown
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     from batch.output.manifest import Manifest
 
-#: Who has something to serve need not ask again for long: the next poll will.
+#: With a version to serve there is no need to retry for long: the next poll will.
 _PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Found:
-    """A version, the token of the manifest that named it, and what was wrong with a newer one."""
+    """A version, the token of its manifest, and the error of a newer one."""
 
     version: Version
     token: str | None
     trouble: BatchError | None = None
 
 
-class Source:
+class Versions:
     """The versions of one output, whole and verified."""
 
     def __init__(self, url: str, columns: Sequence[str] | None) -> None:
@@ -41,21 +41,21 @@ class Source:
         self._columns = None if columns is None else tuple(columns)
 
     def first(self) -> Found:
-        """The live version; while it cannot be had, the newest that this host has kept.
+        """The live version; if it cannot be loaded, the fallback of this host.
 
-        Raises `NotPublished` where there is none, and what is wrong where nothing was kept.
+        Raises `NotPublished` before the first version, and the error if there is no fallback.
         """
-        kept = newest_kept(self.store.url) if self.store.is_remote else None
+        fallback = read_fallback(self.store.url) if self.store.is_remote else None
         try:
-            with patience(_PATIENCE_SECONDS) if kept else nullcontext():
+            with patience(_PATIENCE_SECONDS) if fallback else nullcontext():
                 found = read_newest(self.store)
             assert found is not None, "only a known token may answer: unchanged"
             return Found(self._load(found[0]), found[1])
         except (StoreDown, Missing, NotPermitted, BadData) as error:
-            if kept is None:
+            if fallback is None:
                 raise
-            version = self._load(kept)
-            log.warning("serving version %d, which this host has kept: %s", kept.version, error)
+            version = self._load(fallback)
+            log.warning("serving version %d from this host's cache: %s", fallback.version, error)
             return Found(version, None, error)
 
     def newer(self, current: Version, token: str | None) -> Found | None:
@@ -63,7 +63,7 @@ class Source:
         with patience(_PATIENCE_SECONDS):
             found = read_newest(self.store, unless=token)
         if self.store.is_remote:
-            still_in_use(self.store.url)
+            mark_as_used(self.store.url)
         if found is None:
             return None
         manifest, token = found
@@ -72,5 +72,5 @@ class Source:
         return Found(self._load(manifest, previous=current), token)
 
     def _load(self, manifest: Manifest, previous: Version | None = None) -> Version:
-        with keeping(self.store.url, manifest) if self.store.is_remote else nullcontext():
+        with saving_fallback(self.store.url, manifest) if self.store.is_remote else nullcontext():
             return load_version(self.store, manifest, columns=self._columns, previous=previous)
