@@ -17,7 +17,7 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.records.chunk import CHUNK_BYTES, Decoder
 from batch.records.columns import InputColumn
-from batch.run.memory import bytes_for_chunk
+from batch.run.machine import bytes_for_chunk
 from batch.run.predict.batches import Batching
 from batch.run.predict.threads import Lanes
 from batch.run.predict.workers import Parallelism
