@@ -16,6 +16,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def decimal(number: float, digits: int = 6) -> str:
+    """About so many significant digits, written out: `0.25`, `0.333333`, `100,000`, `0.00003`."""
+    text = f"{number:,.{digits}g}"
+    if "e-" in text:
+        return f"{number:.{digits - 1 + int(text[-2:])}f}".rstrip("0")
+    return f"{number:,.0f}" if "e+" in text else text
+
+
 def listed(items: Collection[object], most: int) -> str:
     """The first `most` items, and a sign if there are more."""
     return ", ".join(map(str, [*items][:most])) + (", …" if len(items) > most else "")

@@ -24,9 +24,8 @@ from batch.output.publish import require_same_output
 from batch.output.read import read_live
 from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.records.columns import InputColumn
-from batch.run.chosen_model import job_model
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.outcome import Trace
-from batch.run.recipes import Incoming
 from batch.store import open_store
 
 if TYPE_CHECKING:

@@ -236,7 +236,7 @@ def _of_limit(size: Size) -> Scenario:
     data, name = Data("parquet", size.slow.rows, size.slow.files, categories=True), "memory = 400MB"
     return Scenario(
         name="memory-limit",
-        title=f"columns, {data.title}, with and without `run.machine`",
+        title=f"columns, {data.title}, with and without `run.memory`",
         contenders=(ours(data, "columns"), ours(data, "columns", name, memory="400MB")),
         targets=(Target(name, 400, measure="peak_bytes", unit=" MB", unit_size=1e6),),
         most_repeats=3,

@@ -43,7 +43,7 @@ def test_what_a_lost_race_leaves_open_is_said(
 
     outcome = job.run(open_output=lambda found: Wrapped(open_output(found), meet))
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 2, 75)
-    assert outcome.message.endswith("inputs left to the next run: 1")
+    assert outcome.message.endswith("1 input left to the next run")
     assert job.judge()["totals"]["inputs"] == 2
     assert job.run().exit_code == 0
     assert job.judge()["totals"]["inputs"] == 3

@@ -74,7 +74,7 @@ def _require_any(batch: pa.RecordBatch, score: Score, reason: str) -> None:
     step = (batch.num_rows - 1) / (_PROBES - 1)
     probes = (batch.slice(round(probe * step), 1) for probe in range(_PROBES))
     if all(_try(record, score)[0] is None for record in probes):
-        raise UnreadableInput(f"on every record tried {reason}")
+        raise UnreadableInput(f"every record tried: {reason}")
 
 
 def _try(batch: pa.RecordBatch, score: Score) -> tuple[pa.RecordBatch | None, str]:
@@ -98,6 +98,6 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.Table:
         pass
     found = {", ".join(f"{field.name} {field.type}" for field in part.schema) for part in parts}
     raise DoesNotFit(
-        f"the model gave {', elsewhere '.join(sorted(found))}",
-        "the hooks and the model must give the same columns and types for every record",
+        f"the model returned {', elsewhere '.join(sorted(found))}",
+        "hooks and model must return the same columns and types for every record",
     )

@@ -15,6 +15,7 @@ from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.run.predict.part_rows import reject_table
 from batch.store.base import Changed, Missing, Source
 from batch.store.digest import digest_file
+from batch.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,8 +69,8 @@ class Tally:
         if self.first is None or (self.rejected <= allowed and self.rejected < self.records):
             return ""
         return (
-            f"{self.rejected} of {self.records} records are rejects, allowed are {allowed}; "
-            f"the first: {self.first}"
+            f"{self.rejected:,} of {counted(self.records, 'record')} rejected (limit: {allowed:,}); "
+            f"first: {self.first}"
         )
 
 
