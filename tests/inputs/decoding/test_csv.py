@@ -471,7 +471,7 @@ def test_types_come_from_the_job_alone(decoded: Any) -> None:
         4: "day: found '2013-02-29', expected date",
         5: "at: found 'noon', expected timestamp",
         6: "c: found 'w', expected category",
-        7: "n: null, where none is allowed",
+        7: "n: null in a non-nullable column",
     }
     assert found.raw_rejects[7] == "8,,1,T,2013-12-01,2013-12-01,u"
 
@@ -488,7 +488,7 @@ def test_keys_keep_their_digits_and_words(decoded: Any) -> None:
     assert decoded(b"a,b\n9007199254740993,x\n,y\n", columns).records == [(2**53 + 1, "x")]
     words = decoded(b"a,b\n9007199254740993,x\nNA,NA\n,y\n", [column("a", "string"), AB[1]])
     assert words.records == [("9007199254740993", "x"), ("NA", None)]
-    assert words.rejects == {2: "a: null, where none is allowed"}
+    assert words.rejects == {2: "a: null in a non-nullable column"}
 
 
 def test_null_values_are_those_of_the_job(decoded: Any) -> None:
@@ -500,7 +500,7 @@ def test_null_values_are_those_of_the_job(decoded: Any) -> None:
 def test_nan_in_text_is_null(decoded: Any) -> None:
     """A spelling that is not among the null values is no number either."""
     columns = [AB[0], column("x", "float64")]
-    assert decoded(b"a,x\n1,NAN\n2,1\n", columns).rejects == {0: "x: null, where none is allowed"}
+    assert decoded(b"a,x\n1,NAN\n2,1\n", columns).rejects == {0: "x: null in a non-nullable column"}
 
 
 def test_long_values_are_shortened_for_people(decoded: Any) -> None:
