@@ -69,7 +69,7 @@ def test_no_input_yet_is_no_mistake(job: JobFolder) -> None:
     assert found.exit_code == 0
     assert "nothing matches" in found.notes[0]
     (job.data / "notes.txt").write_text("hello")
-    assert "1 other files are there, such as notes.txt" in verdict(job).notes[0]
+    assert "1 file does not match (notes.txt)" in verdict(job).notes[0]
 
 
 def test_mistakes_of_all_jobs_are_reported_together(job: JobFolder, tmp_path: Path) -> None:

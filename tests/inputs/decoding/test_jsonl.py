@@ -287,11 +287,11 @@ def test_compressed_files(decoded: Any, name: str) -> None:
     assert decoded(pack(b'{"a":1}\n') + pack(b'{"a":2}\n'), name=name).records == [(1,), (2,)]
     packed = pack(LINES)
     for data in (packed[: len(packed) // 2], packed[:-3], b"garbage", packed + b"garbage"):
-        with pytest.raises(UnreadableInput, match="not readable as JSON lines"):
+        with pytest.raises(UnreadableInput, match="not readable as JSON Lines"):
             decoded(data, name=name)
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
-    with pytest.raises(UnreadableInput, match="not readable as JSON lines"):
+    with pytest.raises(UnreadableInput, match="not readable as JSON Lines"):
         Decoded(tmp_path / "nothing.jsonl")
