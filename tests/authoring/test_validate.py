@@ -114,7 +114,7 @@ def test_a_missing_model_is_named(job: JobFolder) -> None:
 def test_another_model_than_the_pinned_one_is_refused(job: JobFolder) -> None:
     """The pin is there for this."""
     job.configure(model={"sha256": "0" * 64})
-    assert "the job file pins 000" in only_mistake(job)
+    assert "but model.sha256 is 000" in only_mistake(job)
 
 
 def test_a_sidecar_of_another_model_is_refused(job: JobFolder) -> None:
@@ -149,7 +149,7 @@ def test_a_hook_that_is_missing_is_refused(job: JobFolder) -> None:
     job.configure(
         input={"columns": {"x": "float64", "y": "float64"}}, model={"preprocess": "hooks:double"}
     )
-    assert "put hooks.py with the function double into the job folder" in only_mistake(job)
+    assert "add hooks.py with the function double to the job folder" in only_mistake(job)
 
 
 def test_columns_without_a_type_are_named(job: JobFolder) -> None:
