@@ -265,7 +265,7 @@ def test_what_the_script_itself_defines_is_refused(
     found = python(script, tmp_path)
     assert found.stdout.startswith("DoesNotFit"), found.stderr
     assert "(__main__): other processes cannot load it" in found.stdout
-    assert "move it into a module of the job folder" in found.stdout
+    assert "move it into a module in the job folder" in found.stdout
     assert not (tmp_path / "model.joblib").exists()
 
 
