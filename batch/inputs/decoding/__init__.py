@@ -1,4 +1,7 @@
-"""Turn an input into chunks of typed records and rejects, one format a module."""
+"""Decode an input into chunks of typed records and rejects: one module per format.
+
+Nothing here decides which inputs are read, or what becomes of their records.
+"""
 
 from __future__ import annotations
 
