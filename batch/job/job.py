@@ -44,7 +44,7 @@ class Job:
         return self._locate(self.settings.output.path)
 
     def with_workers(self, workers: int) -> Job:
-        """The same job in so many processes."""
+        """The same job with another number of processes."""
         run = self.settings.run.model_copy(update={"workers": workers})
         return replace(self, settings=self.settings.model_copy(update={"run": run}))
 
