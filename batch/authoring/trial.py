@@ -170,9 +170,9 @@ def predict_first(model: LoadedModel, source: TrialInput, rows: int, trace: Trac
                 scored = score_all(batch, model.scorer.score)
             rejects += [_failure(chunks, *failure) for failure in scored.failures]
             if scored.predictions is not None:
-                carried = [*model.recipe.key, *model.recipe.passthrough]
-                taken = records if scored.positions is None else records.take(scored.positions)
-                predictions = side_by_side(taken, carried, scored.predictions)
+                copied = [*model.recipe.key, *model.recipe.passthrough]
+                predicted = records if scored.positions is None else records.take(scored.positions)
+                predictions = side_by_side(predicted, copied, scored.predictions)
     except UnreadableInput as error:
         raise BadData(f"{name}: {error.message}", "correct the input, or [input] in the job file") from None  # fmt: skip
     return Trial(

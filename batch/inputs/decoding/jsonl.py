@@ -81,7 +81,7 @@ class _JsonPiece:
         """The typed records."""
         lines = [line for line in self.data.to_pybytes().split(b"\n") if line.strip()]
         rejects: dict[int, Reject] = {}
-        kept: Sequence[int] = range(len(lines))
+        objects: Sequence[int] = range(len(lines))
         columns = self.form.columns
         try:
             values = _taken_apart(
@@ -91,15 +91,15 @@ class _JsonPiece:
             *_NO_RECORD,
             OverflowError,
         ):  # Not an object, not a number, or one of more than 64 bits.
-            kept = _objects(lines, self.form.any_values, self.first, rejects)
-            objects = [lines[index] for index in kept]
+            objects = _objects(lines, self.form.any_values, self.first, rejects)
+            objects = [lines[index] for index in objects]
             values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
-        found = {column.name: data for column, data in zip(columns, values, strict=True)}
+        by_name = {column.name: data for column, data in zip(columns, values, strict=True)}
         return assemble(
-            [found[column.name].typed(column) for column in columns],
-            to_arrow(np.array(kept, np.int64) + self.first),
-            raw=lambda index: _visible(lines[kept[index]]),
-            shown=lambda name, index: _json(found[name].values[index])[:SHOWN_CHARACTERS],
+            [by_name[column.name].typed(column) for column in columns],
+            to_arrow(np.array(objects, np.int64) + self.first),
+            raw=lambda index: _visible(lines[objects[index]]),
+            shown=lambda name, index: _json(by_name[name].values[index])[:SHOWN_CHARACTERS],
             rejects=rejects,
         )
 
@@ -163,15 +163,15 @@ def _objects(
     lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
 ) -> list[int]:
     """The positions of the lines that are objects; the others become rejects."""
-    kept = []
+    objects = []
     for index, line in enumerate(lines):
         try:
             decoder.decode(line)
-            kept.append(index)
+            objects.append(index)
         except _NO_RECORD as error:
             row = first + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
-    return kept
+    return objects
 
 
 def _visible(line: bytes) -> str:

@@ -63,17 +63,17 @@ def plain(text: str) -> str:
     return text.replace(UNDECODABLE, "")
 
 
-def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None:
+def require_columns(names: Sequence[str], wanted: Sequence[InputColumn]) -> None:
     """Raises `UnreadableInput` with the columns an input lacks, or has more than once."""
-    missing = [column.name for column in wanted if column.name not in found]
+    missing = [column.name for column in wanted if column.name not in names]
     if missing:
         raise UnreadableInput(
             f"no column {', '.join(map(repr, missing))}; "
-            f"found {', '.join(repr(plain(name)) for name in found)}"
+            f"found {', '.join(repr(plain(name)) for name in names)}"
         )
-    doubled = [column.name for column in wanted if found.count(column.name) > 1]
-    if doubled:
-        raise UnreadableInput(f"duplicate column {', '.join(map(repr, doubled))}")
+    duplicates = [column.name for column in wanted if names.count(column.name) > 1]
+    if duplicates:
+        raise UnreadableInput(f"duplicate column {', '.join(map(repr, duplicates))}")
 
 
 class _Recoded(io.RawIOBase):
