@@ -81,24 +81,21 @@ class _JsonPiece:
         """The typed records."""
         lines = [line for line in self.data.to_pybytes().split(b"\n") if line.strip()]
         rejects: dict[int, Reject] = {}
-        objects: Sequence[int] = range(len(lines))
+        positions: Sequence[int] = range(len(lines))
         columns = self.form.columns
         try:
             values = _taken_apart(
                 lines, self.form.numbers, [_column(c, len(lines)) for c in columns]
             )
-        except (
-            *_NO_RECORD,
-            OverflowError,
-        ):  # Not an object, not a number, or one of more than 64 bits.
-            objects = _objects(lines, self.form.any_values, self.first, rejects)
-            objects = [lines[index] for index in objects]
+        except (*_NO_RECORD, OverflowError):  # Not an object or number, or more than 64 bits.
+            positions = _objects(lines, self.form.any_values, self.first, rejects)
+            objects = [lines[index] for index in positions]
             values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
         by_name = {column.name: data for column, data in zip(columns, values, strict=True)}
         return assemble(
             [by_name[column.name].typed(column) for column in columns],
-            to_arrow(np.array(objects, np.int64) + self.first),
-            raw=lambda index: _visible(lines[objects[index]]),
+            to_arrow(np.array(positions, np.int64) + self.first),
+            raw=lambda index: _visible(lines[positions[index]]),
             shown=lambda name, index: _json(by_name[name].values[index])[:SHOWN_CHARACTERS],
             rejects=rejects,
         )
@@ -163,15 +160,15 @@ def _objects(
     lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
 ) -> list[int]:
     """The positions of the lines that are objects; the others become rejects."""
-    objects = []
+    positions = []
     for index, line in enumerate(lines):
         try:
             decoder.decode(line)
-            objects.append(index)
+            positions.append(index)
         except _NO_RECORD as error:
             row = first + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
-    return objects
+    return positions
 
 
 def _visible(line: bytes) -> str:
