@@ -103,9 +103,8 @@ def _columns(draft: JobDraft) -> str:
     reads = draft.features if draft.features is not None else draft.model.reads
     names = (reads,) if isinstance(reads, str) else reads or ()
     columns = {name: draft.sample.columns[name] for name in names}
-    if (
-        draft.sample.format == "parquet"
-    ):  # Its types are declared; whether nulls are allowed is not.
+    # Parquet declares its types, but not whether nulls are to be allowed.
+    if draft.sample.format == "parquet":
         columns = {name: column for name, column in columns.items() if column.has_nulls}
     lines = [f"{_toml_key(name)} = {_column(column, name in draft.key)}"
              for name, column in columns.items()]  # fmt: skip

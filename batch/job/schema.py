@@ -93,10 +93,9 @@ def _describe(section: dict[str, Any], prefix: str) -> None:
     for name, key in section["properties"].items():
         path = prefix + name
         key.pop("title", None)
+        # TOML has no null, and the keys of a table have their own defaults.
         if "$ref" in key or key.get("default", 0) is None:
-            key.pop(
-                "default", None
-            )  # TOML has no null, and the keys of a table have their own defaults.
+            key.pop("default", None)
         if path in _DURATIONS:
             key["default"] = _DURATIONS[path]
         branches = [branch for branch in key.get("anyOf", ()) if branch != {"type": "null"}]
