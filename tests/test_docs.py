@@ -27,9 +27,13 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+#: As the program makes it: the first one decides for good which options ask for help.
+CONTEXT = click.Context(main, **main.context_settings)
+
+
 def load(name: str) -> click.Command:
     """A command of the program."""
-    command = main.get_command(click.Context(main), name)
+    command = main.get_command(CONTEXT, name)
     assert command is not None, name
     return command
 
@@ -71,7 +75,7 @@ def test_every_command_is_in_the_readme() -> None:
 def test_every_help_ends_with_an_example(name: str) -> None:
     """An example says more than a list of options."""
     command = load(name)
-    text = command.get_help(click.Context(command, info_name=name, parent=click.Context(main)))
+    text = command.get_help(click.Context(command, info_name=name, parent=CONTEXT))
     assert re.search(rf"Example:\n\s+batch-predict {name}\b", text)
 
 
@@ -85,7 +89,9 @@ def test_commands_in_the_documentation_parse(name: str) -> None:
     ]
     assert calls
     for command, *arguments in calls:
-        load(command).make_context(command, list(arguments), resilient_parsing=False)
+        load(command).make_context(
+            command, list(arguments), parent=CONTEXT, resilient_parsing=False
+        )
 
 
 def test_job_files_in_the_documentation_are_valid() -> None:
