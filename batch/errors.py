@@ -1,8 +1,8 @@
-"""Everything that can go wrong on purpose, and the exit code that tells it to cron.
+"""The errors an operator can act on, and their exit codes.
 
-A `BatchError` says what, where, found and expected; its hint says what to type next.
-A subclass exists only where the operator must act differently, and owns its exit code.
-Anything else that is raised is a bug and keeps its traceback.
+A `BatchError` says what, where, found and expected; its hint is the next step. A subclass exists
+only where the operator must act differently, and owns its exit code. Any other exception is a bug
+and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class BatchError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[type[BatchError], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[BatchError], tuple[str, ...]]:
         # Workers hand errors to the coordinator by pickling; keep the hint.
         return type(self), (self.message, self.hint)
 
 
 class BadUsage(BatchError):
-    """The command line parses, but what it says fits nothing here."""
+    """The command line parses, but does not apply to this job."""
 
     exit_code = 2
 
@@ -53,48 +53,48 @@ class Held(BatchError):
 
 
 class BadData(BatchError):
-    """An input that cannot be read, or that has too many rejects."""
+    """An input is unreadable, or has too many rejects."""
 
     exit_code = 65
 
 
 class NoInput(BatchError):
-    """There is nothing where the input should be."""
+    """The requested input, job or version does not exist."""
 
     exit_code = 66
 
 
 class StoreDown(BatchError):
-    """The store does not answer, or is not the store this host knows."""
+    """The store does not answer, or is not the one this host has seen."""
 
     exit_code = 69
 
 
 class Damaged(StoreDown):
-    """Something that the program itself wrote is missing, cut off or altered."""
+    """Something the program itself wrote is missing, truncated or altered."""
 
 
 class TryAgain(BatchError):
-    """Nothing is wrong that another run does not mend."""
+    """A temporary failure: the next run succeeds without help."""
 
     exit_code = 75
 
 
 class NotPermitted(BatchError):
-    """The store refuses access."""
+    """The store or the system refuses access."""
 
     exit_code = 77
 
 
 class DoesNotFit(BatchError):
-    """The job file or the model does not fit the records, the output or this environment."""
+    """Job file, model, data, output and environment do not match."""
 
     exit_code = 78
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Name a file of the operator's that may not be read; one that is absent stays absent."""
+    """Turn a denied permission into an error that names the file; a missing file stays missing."""
     try:
         yield
     except PermissionError:

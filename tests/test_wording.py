@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.wording import command, counted, listed
+from batch.wording import command, counted, decimal, listed
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,18 @@ def test_a_command_is_quoted_for_a_shell() -> None:
     """A folder with a space in its name is one argument."""
     _, *arguments = shlex.split(command("run", "/my jobs/churn"))
     assert arguments == ["run", "/my jobs/churn"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0.25, "0.25"),
+        (1 / 3, "0.333333"),
+        (1e5, "100,000"),
+        (1234567.8, "1,234,568"),
+        (3e-5, "0.00003"),
+    ],
+)
+def test_numbers_are_written_out(number: float, text: str) -> None:
+    """A large one is no power of ten."""
+    assert decimal(number) == text

@@ -1,4 +1,4 @@
-"""The command that lists what happened."""
+"""`history`: list runs and versions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 import click
+
+from batch.cli.options import AS_JSON
+from batch.cli.text import aligned, as_seconds, print_json
+from batch.wording import command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,23 +24,23 @@ if TYPE_CHECKING:
     "--last", default=20, show_default=True, type=click.IntRange(min=1),
     help="How many events to show.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@AS_JSON
 def history(job: str, last: int, as_json: bool) -> None:
-    """List the runs of JOB, whatever came of them, and all versions, whoever made them.
+    """List the runs and versions of JOB, newest last.
 
-    The newest comes last. JOB may also be an OUTPUT folder.
+    Includes failed runs and every kind of version. JOB may also be an OUTPUT folder or URL.
 
     \b
     Example:
       batch-predict history flight_delays
       batch-predict history flight_delays --last 100 --json
     """
-    from batch.cli.output import print_json
     from batch.reports.history import read_history
     from batch.reports.status import pending_runs
     from batch.reports.target import find_target
 
-    store = find_target(job).store
+    target = find_target(job)
+    store = target.store
     found = read_history(store, last=last)
     if as_json:
         print_json(found.events)
@@ -44,18 +48,16 @@ def history(job: str, last: int, as_json: bool) -> None:
     if found.events:
         _print_events(found.events)
     else:
-        click.echo("No run has done anything yet.")
+        click.echo("No run yet.")
     if found.trouble:
         click.echo(f"the versions cannot be read: {found.trouble}")
     for unfinished in pending_runs(store):
         click.echo(f"not published: {unfinished}")
-    _print_way_back(job, found)
+    _print_way_back(target.job.reference if target.job else None, found)
 
 
 def _print_events(events: Sequence[Event]) -> None:
     """A line each; below it what went wrong. Attempts at one run that end alike are one line."""
-    from batch.cli.output import aligned
-
     groups = [list(group) for _, group in itertools.groupby(events, key=_alike)]
     lines = aligned(
         [_cells(group[-1], len(group)) for group in groups],
@@ -79,10 +81,10 @@ def _cells(event: Event, times: int) -> list[object]:
     return [
         _version(event),
         f"{event.at:%Y-%m-%d %H:%M}",
-        f"{_what(event)}{f', {times} times' if times > 1 else ''}",
+        f"{_what(event)}{f', {times:,} times' if times > 1 else ''}",
         event.exit_code,
         *([added.inputs, added.predicted, added.rejected] if is_run else [None] * 3),
-        _took(event.seconds),
+        None if event.seconds is None else as_seconds(event.seconds),
         (event.model or "-")[:12],
         event.by,
     ]
@@ -101,26 +103,17 @@ def _what(event: Event) -> str:
     return event.kind if event.outcome == "published" else f"{event.kind}: {event.outcome}"
 
 
-def _took(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, length in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-
-
 def _cut(line: str, room: int) -> str:
     return line if len(line) <= room else f"{line[: room - 1]}…"
 
 
-def _print_way_back(job: str, found: History) -> None:
+def _print_way_back(job: str | None, found: History) -> None:
     """Which versions there are, and how to go back to one."""
     from batch.output.read import kept_range
 
     if found.live is None or found.oldest_kept is None:
         return
     line = f"live is version {found.live}; {kept_range(found.oldest_kept, found.live)}"
-    if found.oldest_kept < found.live:
-        line += f"; to go back: batch-predict rollback {job} --to V"
+    if job and found.oldest_kept < found.live:
+        line += f"; to go back: {command('rollback', job, '--to', found.live - 1)}"
     click.echo(line)

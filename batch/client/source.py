@@ -12,6 +12,7 @@ from batch.client.newest import is_newer, read_newest
 from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
 from batch.store import open_store
+from batch.store.base import Missing
 from batch.store.retry import patience
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Source:
                 found = read_newest(self.store)
             assert found is not None, "only a known token may answer: unchanged"
             return Found(self._load(found[0]), found[1])
-        except (StoreDown, NotPermitted, BadData) as error:
+        except (StoreDown, Missing, NotPermitted, BadData) as error:
             if kept is None:
                 raise
             version = self._load(kept)

@@ -67,7 +67,7 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
     Raises `NoInput` that names those that are: for any other version, and before the first.
     """
     if live is None:
-        raise NoInput(f"{store.url}: nothing is published yet", "there is no version before a run")
+        raise NoInput(f"{store.url}: nothing is published yet", "run the job first")
     if version == live.version:
         return live
     what = "is not kept any more" if 0 < version < live.oldest_kept else "does not exist"

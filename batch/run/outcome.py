@@ -44,7 +44,12 @@ class Trace:
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - start)
+            seconds = time.perf_counter() - start
+            self.add(stage, seconds)
+            log.info(
+                "%s: %s: %.2f s", self.job, stage, seconds,
+                extra={"job": self.job, "stage": stage, "seconds": round(seconds, 3)},
+            )  # fmt: skip
 
     def add(self, stage: str, seconds: float) -> None:
         self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)

@@ -14,11 +14,13 @@ from typing import Protocol
 
 import msgspec
 
-from batch.errors import StoreDown, TryAgain
+from batch.errors import BatchError, StoreDown, TryAgain
 
 
-class Missing(StoreDown):
+class Missing(BatchError):
     """The object does not exist. Never raised for a store that does not answer."""
+
+    exit_code = StoreDown.exit_code  # The operator finds an output that is not whole.
 
 
 class Exists(TryAgain):

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from batch.errors import BadData, NotPermitted, StoreDown
 from batch.logs import log
-from batch.store.base import Missing, Store, read_whole
+from batch.store.base import Store, read_whole
 from batch.store.cachefolder import (
     FILES,
     UNFINISHED,
@@ -123,8 +123,6 @@ def _brought(store: Store, content: Content, path: Path, take: Callable[[Path], 
     try:
         with spooling_in(path.parents[1] / UNFINISHED), store.fetch(content.path) as local:
             return _named(local, path, take)
-    except Missing:
-        raise
     except (StoreDown, NotPermitted) as error:
         # The disk, or the store: whoever asks the store in another way will see.
         raise _Unusable(error) from None

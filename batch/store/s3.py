@@ -222,7 +222,7 @@ class S3Store:
                 raise failure from None
             try:
                 return is_ours()
-            except StoreDown:
+            except (StoreDown, Missing):
                 raise Unknown(
                     f"{failure.message}; whether it was written is unknown",
                     "run again; nothing was undone",

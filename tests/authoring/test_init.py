@@ -25,6 +25,7 @@ from batch.cli import main
 from batch.errors import BadData, BadUsage, BatchError, DoesNotFit, NoInput
 from batch.job.job_file import load_job
 from batch.run.runner import Options, run
+from batch.wording import command as typed
 from tests.support import oracle
 from tests.support.jobs import LATE, SAMPLE, save_tiny_model, touch
 
@@ -325,7 +326,7 @@ def test_init_says_what_it_wrote_and_what_comes_next(place: Place) -> None:
     assert result.output.splitlines() == [
         f"wrote {folder}/job.toml",
         "  input.path = '../data/{date}.csv': 1 file matches now",
-        f"  next: batch-predict try {folder}",
+        f"  next: {typed('try', folder)}",
     ]
 
 

@@ -168,7 +168,7 @@ def test_try_prints_rows_rejects_and_times(job: JobFolder) -> None:
     assert result.exit_code == 0
     lines = result.output.splitlines()
     assert "4 records of 1.csv" in lines[0]
-    assert "3 predicted, 1 rejected; nothing is written" in lines[0]
+    assert "3 predicted, 1 rejected; nothing was written" in lines[0]
     assert lines[1].split() == ["id", "prediction", "probability_no", "probability_yes", "_row"]
     assert lines[2].startswith("a ")
     assert lines[5] == "  rejected: record 3, column 'x': null in a non-nullable column: d,,1"

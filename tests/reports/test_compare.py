@@ -203,7 +203,7 @@ def test_a_table_of_many_dates_keeps_the_newest(job: JobFolder) -> None:
         job.add(f"2026-{1 + day // 31:02}-{1 + day % 28:02}.csv", [(f"{day}", 1, 1)])
     job.run()
     text = job.command("diff", str(job.folder)).stdout
-    assert "earlier lines left out" in text
+    assert "earlier lines omitted" in text
     assert "2026-02-28" in text
     assert "2026-01-01" not in text
     assert len(text.splitlines()) < 50

@@ -62,7 +62,7 @@ def test_a_date_without_inputs_is_missing_and_so_is_one_that_is_open(dated: JobF
     ]
     text = dated.command("status", str(dated.folder)).stdout
     assert "2026-01-04 to 2026-01-05  missing, no input\n" in text
-    assert "2026-01-06 to 2026-01-07  missing, 3 inputs not taken in yet\n" in text
+    assert "2026-01-06 to 2026-01-07  missing, 3 inputs not processed yet\n" in text
     dated.run()
     add(dated, 7, shop="b")
     assert dates(dated)[2:] == [("01-06", "01-06", "complete", 2, 2),

@@ -83,7 +83,8 @@ def test_the_command_fits_a_terminal_and_says_how_to_go_back(eventful: JobFolder
     assert [line.split()[0] for line in lines if line.startswith("      ") and line[6] != " "] == [
         "1", "2", "-", "3", "4", "5"]  # fmt: skip
     assert any(line.strip() == "bad" for line in lines)
-    assert "kept are the versions 1 to 5; to go back: batch-predict rollback" in lines[-1]
+    assert "kept are the versions 1 to 5; to go back: " in lines[-1]
+    assert lines[-1].endswith(f"batch-predict rollback {eventful.folder} --to 4")
 
 
 def test_json_has_every_event_whole(eventful: JobFolder) -> None:
@@ -141,7 +142,7 @@ def test_runs_are_listed_although_the_versions_cannot_be_read(eventful: JobFolde
 def test_before_the_first_run_there_is_nothing(job: JobFolder) -> None:
     """It is no error."""
     assert events(job) == ()
-    assert "No run has done anything" in job.command("history", str(job.folder)).stdout
+    assert "No run yet." in job.command("history", str(job.folder)).stdout
 
 
 def test_only_the_last_ones_are_read(eventful: JobFolder) -> None:

@@ -34,7 +34,7 @@ def test_a_dry_run_says_what_is_new_and_writes_nothing(job: JobFolder, state_fol
     job.add("2.csv", ROWS)
     before = contents(job.folder)
     result = dry_run(job)
-    assert "would take in 2 inputs of 38 bytes, in 1 slice; nothing is published" in result.output
+    assert "would process 2 inputs, 38 bytes, in 1 slice; nothing is published" in result.output
     assert "  new  2 inputs: 1.csv, 2.csv" in result.output
     assert contents(job.folder) == before
     assert not job.output.exists()
@@ -84,7 +84,7 @@ def test_what_an_older_recipe_predicted_is_counted(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     job.run()
     save_tiny_model(job.folder / "model.joblib", strength=0.01)
-    assert "note: 1 earlier input predicted by an older recipe stay as they are" in lines(job)
+    assert "note: 1 earlier input predicted by an older recipe, left as is" in lines(job)
 
 
 def test_a_model_that_is_missing_does_not_hide_the_plan(job: JobFolder) -> None:

@@ -25,6 +25,7 @@ from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
+from batch.wording import command as typed
 from tests.support import damaged, oracle
 from tests.support.jobs import JobFolder
 from tests.support.wrapped import Wrapped
@@ -245,8 +246,8 @@ def test_it_says_what_it_found_and_did(published: JobFolder) -> None:
     assert found.exit_code == 0
     assert f"{path}: missing; needed by version 3" in found.stdout
     assert (
-        "job: published version 4: without 1 damaged file; 1 input left, to be predicted anew: "
-        f"3.csv\n  next: batch-predict run {published.folder}\n"
+        "job: published version 4: without 1 damaged file; 1 input removed, to be predicted "
+        f"again: 3.csv\n  next: {typed('run', published.folder)}\n"
     ) in found.stdout
     found = command(published)
     assert "needs no repair" in found.stdout

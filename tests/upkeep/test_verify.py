@@ -20,6 +20,7 @@ from batch.upkeep.damage import examine
 from batch.upkeep.prune import prune
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
+from batch.wording import command as typed
 from tests.support import damaged, oracle
 from tests.support.jobs import JobFolder, touch
 from tests.support.wrapped import Wrapped
@@ -73,7 +74,7 @@ def test_findings_are_lines_and_an_exit_code(published: JobFolder) -> None:
     found = command(published)
     assert found.exit_code == 69
     assert found.stdout == (
-        f"{path}: missing; needed by version 3, 2, 1; next: batch-predict repair job\n"
+        f"{path}: missing; needed by version 3, 2, 1; next: {typed('repair', published.folder)}\n"
     )
     as_json = command(published, "--json")
     assert as_json.exit_code == 69
@@ -128,7 +129,7 @@ def test_the_newest_manifest_may_be_in_the_pointer_alone(
     (finding,) = health.findings
     assert (health.version, finding.path) == (3, "manifests/0000000003.json")
     assert ("remove it" in finding.hint) == (content is not None)
-    assert "repair job" in finding.hint
+    assert "`repair JOB`" in finding.hint
 
 
 def test_a_damaged_newest_manifest_hides_no_other_damage(published: JobFolder) -> None:

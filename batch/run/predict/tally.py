@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 
 class Resent(BatchError):
-    """The content is the one that was taken in before."""
+    """The content, of this digest, is the one that was taken in before."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__("sent again with the same content")
+        self.digest = digest
+
+    def __reduce__(self) -> tuple[type[Resent], tuple[str]]:
+        return type(self), (self.digest,)
 
 
 class Moved(BatchError):
@@ -93,7 +100,7 @@ class Piece:
 def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
     """The result of an input that one of `LEFT_OUT` kept out of the part."""
     if isinstance(error, Resent):
-        return InputResult(path=planned.path, outcome="resent", digest=error.message)
+        return InputResult(path=planned.path, outcome="resent", digest=error.digest)
     if isinstance(error, UnreadableInput):
         return InputResult(path=planned.path, outcome="unreadable", reason=error.message)
     return InputResult(path=planned.path, outcome="changed", reason=error.message)

@@ -1,13 +1,14 @@
-"""The command that says how jobs are doing."""
+"""`status`: show the state of jobs."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count
+from batch.cli.options import AS_JSON
+from batch.cli.text import as_seconds, print_facts, print_json
+from batch.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
 
 #: Lines about dates.
 _SHOWN = 10
-_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB…]")
-@_AS_JSON
+@AS_JSON
 def status(jobs: Sequence[str], as_json: bool) -> None:
-    """Say how each JOB is doing: what is live, how old, what waits. Default: all of jobs/.
+    """Show the state of each JOB: live version, age, open inputs.
 
-    Of inputs with a {date} in their path it says which dates are complete, which are missing,
-    wait, cannot be read, are held by a check, or were predicted by an older recipe.
+    By default of all jobs in jobs/. Where input.path contains {date}, it also lists which dates
+    are complete, missing, not ready, unreadable, held by a check, or predicted by an older recipe.
 
     JOB may also be an OUTPUT folder or URL.
 
@@ -36,7 +36,6 @@ def status(jobs: Sequence[str], as_json: bool) -> None:
       batch-predict status
       batch-predict status flight_delays --json
     """
-    from batch.cli.output import print_json
     from batch.logs import utc_now
     from batch.reports.status import read_status
     from batch.reports.target import find_target
@@ -59,14 +58,13 @@ def _all_jobs() -> list[str]:
     found = sorted(str(file.parent) for file in Path("jobs").glob("*/job.toml"))
     if not found:
         raise NoInput(
-            "no JOB given, and there is no jobs/*/job.toml here", "batch-predict status JOB"
+            "no JOB given, and there is no jobs/*/job.toml here",
+            "give a job file, its folder, or an OUTPUT folder or URL",
         )
     return found
 
 
 def _print_status(status: Status) -> None:
-    from batch.cli.output import print_facts
-
     click.echo(status.job)
     print_facts([(name, value) for name, value in _facts(status) if value])
     for bad in status.unreadable[:10]:
@@ -80,7 +78,7 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         stale = ", stale" if status.is_stale else ""
         live = (
             f"version {status.version}, published {status.published_at:%Y-%m-%d %H:%M:%S} UTC "
-            f"({_ago(status.age_seconds or 0)}{stale})"
+            f"({as_seconds(status.age_seconds or 0)} ago{stale})"
         )
     inputs = [] if status.todo is None else [f"{status.todo:,} to predict"]
     inputs += [f"{status.waiting:,} waiting"] if status.waiting else []
@@ -90,10 +88,10 @@ def _facts(status: Status) -> list[tuple[str, str]]:
         ("paused", status.paused or ""),
         ("trouble", status.trouble),
         ("records", f"{totals.predicted:,} predicted, {totals.rejected:,} rejected, "
-                    f"from {totals.inputs:,} inputs" if status.version else ""),
+                    f"from {counted(totals.inputs, 'input')}" if status.version else ""),
         ("inputs", ", ".join(inputs)),
         *_dates(status.dates),
-        ("outdated", f"{status.outdated:,} inputs were predicted by an older recipe"
+        ("outdated", f"{counted(status.outdated, 'input')} predicted by an older recipe"
                      if status.outdated else ""),
         ("pending", ", ".join(status.pending)),
         ("last run", f"{last.at:%Y-%m-%d %H:%M:%S} UTC on {last.host}: {last.outcome}"
@@ -114,7 +112,7 @@ def _dates(ranges: Sequence[DateRange]) -> list[tuple[str, str]]:
     ]
     if left_out := ranges[:-_SHOWN]:
         days = (left_out[-1].last - left_out[0].first).days + 1
-        lines.insert(0, f"… {as_count(days, 'earlier day')} in {as_count(len(left_out), 'line')}; "
+        lines.insert(0, f"… {counted(days, 'earlier day')} in {counted(len(left_out), 'line')}; "
                         "--json has all")  # fmt: skip
     return list(zip(["dates", *[""] * len(lines)], lines, strict=False))
 
@@ -124,12 +122,5 @@ def _coverage(one: DateRange) -> str:
     if not one.inputs:
         return f"{one.state}, no input"
     share = f"{one.affected:,} of " if one.affected < one.inputs else ""
-    left = " not taken in yet" if one.state == "missing" else ""
-    return f"{one.state}, {share}{as_count(one.inputs, 'input')}{left}"
-
-
-def _ago(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit} ago"
-    return f"{timedelta(seconds=round(seconds)).seconds} s ago"
+    left = " not processed yet" if one.state == "missing" else ""
+    return f"{one.state}, {share}{counted(one.inputs, 'input')}{left}"

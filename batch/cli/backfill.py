@@ -1,4 +1,4 @@
-"""The command that predicts past inputs again."""
+"""`backfill`: predict past inputs again."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.output import as_bytes, as_count, as_seconds
-from batch.wording import listed
+from batch.cli.text import as_bytes, as_seconds, print_facts, print_table, progress_bar, report
+from batch.wording import counted, listed
 
 if TYPE_CHECKING:
     from batch.job.job import Job
     from batch.run.backfill import Proposal
     from batch.run.selection import Request
 
-#: Days of a plan that a person reads before "and more".
+#: Days and names of a plan before "more".
 _SHOWN_DAYS, _SHOWN = 31, 5
 
 
@@ -25,39 +25,41 @@ def _date(_context: click.Context, option: click.Parameter, value: str | None) -
         return date.fromisoformat(value) if value else None
     except ValueError:
         raise click.BadParameter(
-            f"{value!r} is no date: expected one such as 2013-12-01", param=option
+            f"{value!r} is not a date such as 2013-12-01", param=option
         ) from None
 
 
 @click.command()
 @click.argument("job")
-@click.option("--from", "first", metavar="DATE", callback=_date, help="The first date, in UTC.")
-@click.option("--to", "last", metavar="DATE", callback=_date, help="The last date, included.")
+@click.option("--from", "first", metavar="DATE", callback=_date, help="First date, in UTC.")
+@click.option("--to", "last", metavar="DATE", callback=_date, help="Last date, included.")
 @click.option(
     "--input",
     "inputs",
     metavar="PATTERN",
     multiple=True,
-    help="Inputs by the pattern of their name below the input folder; may be given again.",
+    help="Inputs whose path in the input folder matches; repeat for several.",
 )
 @click.option(
     "--only",
     type=click.Choice(["missing", "rejected", "outdated"]),
-    help="Those never taken in, with rejects, or predicted by another recipe than today's.",
+    help="Only inputs never processed, with rejects, or predicted by an outdated recipe.",
 )
 @click.option(
     "--model",
-    metavar="PATH|vN",
-    help="Another model than the job's: a file, or v41 for the one that made version 41.",
+    metavar="FILE|vN",
+    help="Use this model, not the job's: a file, or v41 for the model of version 41.",
 )
-@click.option("--workers", type=click.IntRange(min=1), help="Processes, instead of run.workers.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Number of processes, instead of run.workers."
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan by date; write nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditions: Any) -> None:
-    """Predict past inputs of JOB again and publish one new version.
+    """Predict past inputs of JOB again, as one new version.
 
-    Which inputs, is said by dates, names or state; all conditions together. Runs go on meanwhile.
-    A backfill that was interrupted goes on when the same is asked for again.
+    Select inputs by date, name or state; all conditions must match. Runs continue meanwhile. To
+    resume an interrupted backfill, give the same command again.
 
     \b
     Example:
@@ -82,7 +84,6 @@ def backfill(job: str, workers: int | None, dry_run: bool, yes: bool, **conditio
 
 
 def _carry_out(job: Job, request: Request) -> None:
-    from batch.cli.output import progress_bar, report
     from batch.run.attempt import Options
     from batch.run.backfill import backfill as predict_again
 
@@ -119,9 +120,7 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
     size = as_bytes(sum(one.size for one in todo))
     took = "" if plan.seconds is None else f", about {as_seconds(plan.seconds)}"
     live = f"version {plan.version} is live" if plan.version else "nothing is published yet"
-    what = (
-        f"a backfill of {as_count(len(todo), 'input')}, {size}{took}" if todo else "nothing to do"
-    )
+    what = f"a backfill of {counted(len(todo), 'input')}, {size}{took}" if todo else "nothing to do"
     click.echo(f"{job.name}: {what}; {live}")
     _print_facts(plan, bounds(request))
     if plan.days:
@@ -130,12 +129,10 @@ def _print_plan(job: Job, request: Request, plan: Proposal) -> None:
 
 
 def _print_facts(plan: Proposal, bounds: str) -> None:
-    from batch.cli.output import print_facts
-
     choice = plan.choice
-    by = "" if plan.has_dates else " (by the time of the last change: no {date} in input.path)"
+    by = "" if plan.has_dates else " (by modification time: input.path has no {date})"
     facts = [
-        ("range", f"{bounds}{by}: {as_count(choice.in_range, 'input')}"),
+        ("range", f"{bounds}{by}: {counted(choice.in_range, 'input')}"),
         ("model", plan.model[:12]),
         ("waits", listed([one.path for one in choice.waiting], _SHOWN)),
         ("gone", listed(choice.gone, _SHOWN)),
@@ -145,8 +142,6 @@ def _print_facts(plan: Proposal, bounds: str) -> None:
 
 
 def _print_days(plan: Proposal) -> None:
-    from batch.cli.output import print_table
-
     print_table(
         [
             (f"{day.day}", day.inputs, as_bytes(day.bytes), day.records or None, day.new,
@@ -156,4 +151,4 @@ def _print_days(plan: Proposal) -> None:
         ["date (UTC)", "inputs", "size", "records", "new", "replaced", "predicted by"],
     )  # fmt: skip
     if len(plan.days) > _SHOWN_DAYS:
-        click.echo(f"… {as_count(len(plan.days) - _SHOWN_DAYS, 'more date')}")
+        click.echo(f"… {counted(len(plan.days) - _SHOWN_DAYS, 'more date')}")

@@ -1,4 +1,4 @@
-"""The command that compares two versions."""
+"""`diff`: compare two versions."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count
+from batch.cli.options import AS_JSON
+from batch.cli.text import print_facts, print_json, print_records, print_table
+from batch.wording import counted, decimal
 
 if TYPE_CHECKING:
     from batch.reports.diff.compare import Compared, Comparison, KeyChange, SeenRow, Sizes
 
-#: Lines of a table that a person reads.
+#: Lines of a table.
 _SHOWN = 40
 _PATH_CHARACTERS = 24
 _VERSION = click.IntRange(min=1)
@@ -24,26 +26,25 @@ _VERSION = click.IntRange(min=1)
 @click.option(
     "--rows", default=5, show_default=True, help="How many of the largest changes to show."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@AS_JSON
 def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bool) -> None:
-    """Say which keys of JOB have other predictions in version V2 than in V1, and why.
+    """Show which keys' predictions changed from V1 to V2, and why.
 
-    What counts is the latest row of a key, as applications see it. By default the live version
-    is compared with the one before it. JOB may also be an OUTPUT folder. Why:
+    Compares the latest row of each key, as applications see it; by default, in the live version
+    and the one before it. JOB may also be an OUTPUT folder or URL. Reasons:
 
     \b
-      new input       its input was not there before
-      changed input   the content of its input is another one
-      other recipe    the same content, predicted by another model, hook or option
-      again           the same content by the same recipe: it depends on chance or time
-      dropped         its input or its rows left: rollback, window, repair
+      new input       the input was not in V1
+      changed input   the input's content changed
+      other recipe    same content, predicted with another model, hook or option
+      again           same content and recipe: the prediction depends on chance or time
+      dropped         the input or its rows were removed: rollback, window, repair
 
     \b
     Example:
       batch-predict diff flight_delays
       batch-predict diff flight_delays 12 41 --json
     """
-    from batch.cli.output import print_json
     from batch.reports.diff.compare import choose, compare
     from batch.reports.target import find_target
 
@@ -56,8 +57,6 @@ def diff(job: str, before: int | None, after: int | None, rows: int, as_json: bo
 
 
 def _print_comparison(found: Comparison) -> None:
-    from batch.cli.output import print_facts
-
     before, after = found.before, found.after
     click.echo(f"{found.job}: from version {before.version} to version {after.version}")
     print_facts([(f"version {one.version}", _described(one)) for one in (before, after)])
@@ -80,19 +79,17 @@ def _described(one: Compared) -> str:
 def _summed_up(found: Comparison) -> str:
     sizes = found.totals
     if found.is_equal:
-        anew = f"; {as_count(sizes.same, 'key')} predicted anew" if sizes.same else ""
-        return f"every key has the same predictions in both{anew}"
-    counts = f"{as_count(sizes.changed, 'key')} changed, {sizes.new:,} new, {sizes.gone:,} gone"
-    return f"{counts}; {sizes.same:,} predicted anew came out the same" if sizes.same else counts
+        again = f"; {counted(sizes.same, 'key')} predicted again" if sizes.same else ""
+        return f"every key has the same predictions in both{again}"
+    counts = f"{counted(sizes.changed, 'key')} changed, {sizes.new:,} new, {sizes.gone:,} gone"
+    return f"{counts}; {sizes.same:,} predicted again, unchanged" if sizes.same else counts
 
 
 def _print_dates(found: Comparison) -> None:
     """One line for each date and reason, and one for all."""
-    from batch.cli.output import print_table
-
     shown = found.dates[-_SHOWN:]
     if left_out := len(found.dates) - len(shown):
-        click.echo(f"{as_count(left_out, 'earlier line')} left out; --json has all")
+        click.echo(f"{counted(left_out, 'earlier line')} omitted; --json has all")
     names = _columns(found)
     print_table(
         [[one.date, one.why, *_cells(one, names)] for one in shown]
@@ -122,10 +119,8 @@ def _rounded(value: float) -> float:
 
 
 def _print_largest(found: Comparison) -> None:
-    from batch.cli.output import print_table
-
     click.echo(f"largest changes of {found.number}:" if found.number else "some that changed:")
-    print_table(
+    print_records(
         [
             [*one.key.values(), _value(one.before, found), _value(one.after, found), one.why,
              _place(one)]
@@ -139,7 +134,9 @@ def _value(row: SeenRow, found: Comparison) -> str:
     """The label and the number, as far as there are any; else all there is."""
     names = [name for name in (found.label, found.number) if name] or list(row.predictions)
     values = [row.predictions.get(name) for name in names]
-    return " ".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in values)
+    return " ".join(
+        decimal(value, 4) if isinstance(value, float) else str(value) for value in values
+    )
 
 
 def _place(one: KeyChange) -> str:

@@ -1,4 +1,4 @@
-"""The command that shows rows, and what became of the row of a key."""
+"""`show`: show rows, or the history of a key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.output import as_count, as_text
-from batch.wording import listed
+from batch.cli.options import AS_JSON
+from batch.cli.text import as_value, print_json, print_records
+from batch.wording import counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,16 +23,18 @@ _COUNT = click.IntRange(min=1)
 
 @click.command()
 @click.argument("job")
-@click.option("--key", multiple=True, help="Every row of this key; once for each key column.")
+@click.option(
+    "--key", multiple=True, metavar="VALUE", help="Every row of this key; once per key column."
+)
 @click.option("--all", "all_", is_flag=True, help="With --key: its latest row in every version.")
 @click.option("--rejects", is_flag=True, help="Show rejects instead of predictions.")
 @click.option("--rows", default=10, show_default=True, type=_COUNT, help="How many rows to show.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@AS_JSON
 def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_json: bool) -> None:
     """Show rows of the live version of JOB.
 
-    With --key, all rows of one key and where each comes from, the latest first. With --all too,
-    what applications got for it in every version that is kept, and why it changed.
+    With --key, all rows of a key and their origin, latest first. With --key and --all, what
+    applications got for that key in every kept version, and why it changed.
 
     \b
     Example:
@@ -40,13 +43,12 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
       batch-predict show flight_delays --key 2013-12-01-B6745-JFK --all
       batch-predict show flight_delays --rejects
     """
-    from batch.cli.output import print_json
     from batch.reports.key_history import tell
     from batch.reports.rows import first_rows, rows_of_key
     from batch.reports.target import find_target, require_published
 
     if (all_ and not key) or (key and rejects):
-        raise click.UsageError("--all goes with --key, and --key goes without --rejects")
+        raise click.UsageError("--all requires --key, and --key cannot be combined with --rejects")
     target = find_target(job)
     manifest = require_published(target)
     if all_:
@@ -63,14 +65,12 @@ def show(job: str, key: Sequence[str], all_: bool, rejects: bool, rows: int, as_
 
 
 def _print_rows(rows: Sequence[dict[str, object]], nothing: str, version: int) -> None:
-    from batch.cli.output import print_table
-
     if not rows:
         click.echo(f"{nothing} {version}.")
         return
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [[_short(row.get(name)) for name in names] for row in rows]
-    print_table(cells, names)
+    print_records(cells, names)
 
 
 def _short(value: object) -> object:
@@ -86,8 +86,6 @@ def _short(value: object) -> object:
 
 
 def _show_story(story: Story, most: int, *, as_json: bool) -> None:
-    from batch.cli.output import print_json
-
     if as_json:
         print_json(story)
     else:
@@ -110,7 +108,7 @@ def _print_story(story: Story, most: int) -> None:
         for line, text in enumerate(_told(period, story)):
             _print_beside(_versions(period) if line == 0 else "", text, width)
     if left_out := len(story.periods) - len(shown):
-        click.echo(f"  … {as_count(left_out, 'earlier line')}; --rows shows more")
+        click.echo(f"  … {counted(left_out, 'earlier line')}; --rows shows more")
     for unread in story.unread:
         click.echo(
             f"not read: {unread.reason}; it may hold the row of versions "
@@ -131,7 +129,7 @@ def _told(period: Period, story: Story) -> list[str]:
     )
     if period.values is None:
         return [since, "no row"]
-    values = [f"{name} {as_text(value)}" for name, value in period.values.items()]
+    values = [f"{name} {as_value(value)}" for name, value in period.values.items()]
     return [
         since,
         f"{period.input}, record {period.row}; model {(period.model or '')[:12]}",

@@ -1,13 +1,17 @@
-"""What a person reads: aligned columns, one block for an error, a bar while they wait."""
+"""How things are printed: aligned columns, a block for an error, a bar for a run."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+
+from batch.cli.options import voice
+from batch.logs import log
+from batch.wording import counted, decimal
 
 if TYPE_CHECKING:
     from batch.run import outcome
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 
 def complain(message: str, hint: str = "", *details: str) -> None:
     """One block on stderr: what and where, then the next step."""
+    if voice().log_format == "json":
+        log.error(message, extra={"hint": hint, "details": details})
+        return
     first, *rest = message.splitlines() or [""]
     click.echo(f"batch-predict: {first}", err=True)
     for line in [*rest, *details]:
@@ -24,7 +31,7 @@ def complain(message: str, hint: str = "", *details: str) -> None:
 
 
 def report(what: str, name: str, outcome: outcome.RunResult) -> None:
-    """One line for a person who watches, one block when something is wrong."""
+    """One line on a terminal, or a block anywhere if something is wrong."""
     watched = is_watched()
     if outcome.exit_code == 0:
         if watched:
@@ -38,20 +45,35 @@ def report(what: str, name: str, outcome: outcome.RunResult) -> None:
         complain(f"{what} {name}: {outcome.message}", outcome.hint, *details)
 
 
+def say(line: str) -> None:
+    """A line about a success, which --quiet leaves out."""
+    if not voice().is_quiet:
+        click.echo(line)
+
+
 def is_watched() -> bool:
     """Whether a person sees the output; cron turns any output into a mail."""
-    return sys.stdout.isatty() or sys.stderr.isatty()
+    return not voice().is_quiet and (sys.stdout.isatty() or sys.stderr.isatty())
 
 
 def print_table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
-    """The header, then the rows, aligned."""
+    """Counts under their names, aligned: thousands are grouped."""
     for line in aligned(rows, header):
         click.echo(line)
 
 
-def aligned(rows: Sequence[Sequence[object]], header: Sequence[str]) -> Iterator[str]:
+def print_records(rows: Sequence[Sequence[object]], header: Sequence[str]) -> None:
+    """Values of data under their names, aligned; a key is printed as it is: `9514`."""
+    for line in aligned(rows, header, is_data=True):
+        click.echo(line)
+
+
+def aligned(
+    rows: Sequence[Sequence[object]], header: Sequence[str], *, is_data: bool = False
+) -> Iterator[str]:
     """Columns of equal width; numbers to the right, also where some are missing."""
-    texts = [[as_text(cell) for cell in row] for row in rows]
+    write = as_value if is_data else as_text
+    texts = [[write(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
     right = [_is_numeric([row[index] for row in rows]) for index in range(len(header))]
     for line in [list(header), *texts]:
@@ -62,11 +84,13 @@ def aligned(rows: Sequence[Sequence[object]], header: Sequence[str]) -> Iterator
         yield "  ".join(cells).rstrip()
 
 
-def print_facts(facts: Sequence[tuple[str, str]]) -> None:
+def print_facts(
+    facts: Sequence[tuple[str, str]], *, out: Callable[[str], None] = click.echo
+) -> None:
     """Names and values, aligned."""
     width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
-        click.echo(f"  {name.ljust(width)}  {value}".rstrip())
+        out(f"  {name.ljust(width)}  {value}".rstrip())
 
 
 def print_json(value: object) -> None:
@@ -79,8 +103,8 @@ def print_json(value: object) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[outcome.Progress]:
-    """A bar on stderr while a person watches, else nothing."""
-    if not sys.stderr.isatty():
+    """A bar on stderr while a person watches, else nothing; log lines would tear it."""
+    if not sys.stderr.isatty() or voice().is_quiet or voice().verbosity:
         yield lambda *_: None
         return
     from rich.console import Console
@@ -106,25 +130,20 @@ def progress_bar(title: str) -> Iterator[outcome.Progress]:
         bar.stop()
 
 
-def as_count(number: int, noun: str) -> str:
-    """`1 input`, `2 inputs`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def as_bytes(size: float) -> str:
-    """A size in the unit that a person would choose."""
+    """A size, as in `1.2 MB`."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size, units = size / 1000, units[1:]
-    return f"{size:,.0f} bytes" if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
+    return counted(round(size), "byte") if units[0] == "bytes" else f"{size:,.1f} {units[0]}"
 
 
 def as_seconds(seconds: float) -> str:
-    """A duration in the unit that a person would choose."""
-    for size, unit in ((3600, "h"), (60, "min")):
+    """A duration, as in `3 d`, `90 min` or `1.5 s`."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:,.0f} {unit}"
-    return f"{max(1, round(seconds))} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _is_numeric(cells: Sequence[object]) -> bool:
@@ -133,11 +152,14 @@ def _is_numeric(cells: Sequence[object]) -> bool:
 
 
 def as_text(cell: object) -> str:
-    """One value of a table."""
-    if cell is None:
-        return "-"
-    if isinstance(cell, float):
-        return f"{cell:.6g}"
+    """One value of a table of counts."""
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}"
-    return str(cell)
+    return as_value(cell)
+
+
+def as_value(cell: object) -> str:
+    """One value of a record."""
+    if cell is None:
+        return "-"
+    return decimal(cell).replace(",", "") if isinstance(cell, float) else str(cell)
