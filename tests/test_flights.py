@@ -46,6 +46,6 @@ def test_cancelled_flights_are_rejects_that_say_why(flights: JobFolder) -> None:
     manifest = oracle.judge(flights.output)
     rejects = oracle.rows_of(flights.output, manifest, "rejects")
     assert {(row["column"], row["reason"]) for row in rejects} == {
-        ("dep_delay", "null, where none is allowed")
+        ("dep_delay", "null in a non-nullable column")
     }
     assert manifest["totals"]["rejected"] == len(rejects) > 0

@@ -1,4 +1,4 @@
-"""Find the date in a path, and write the pattern that finds the other dates too."""
+"""Find the date in a path, and derive the pattern that also matches other dates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch.job.pattern import ISO_DATE
 _YEAR, _MONTH, _DAY = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _TIME = r"(?:T(?P<time>\d\d(?P<colon>[-:]?)\d\d(?:(?P=colon)\d\d)?)(?!\d))?"
 _NAME = r"(?:[A-Za-z_]+=)"
-#: Every form with its parts: text between them is kept as it is.
+#: Every date format with its parts; text between them is kept as it is.
 _FORMS = (
     # 2024-01-31, 2024_01_31, 20240131, 2024/01/31, 2024-01/31, 202401/31 …
     rf"(?P<Y>{_YEAR})(?P<a>[-_./]?)(?P<m>{_MONTH})(?P<b>(?P=a)|/)(?P<d>{_DAY})(?!\d){_TIME}",
@@ -28,7 +28,7 @@ _FORMS = (
 
 @dataclass(frozen=True)
 class _Dated:
-    """A stretch of a path that reads as a date in this format."""
+    """A part of a path that is a date in this format."""
 
     start: int
     end: int
@@ -41,17 +41,17 @@ class _Dated:
 
 
 def dated_patterns(path: str) -> list[str]:
-    """The patterns that a path may stand for, the likeliest first; [] if it holds no date.
+    """The patterns that a path may be an example of, the likeliest first; [] if it has no date.
 
-    Every spelling of the last date becomes `{date}` or `{date:…}`, folders that are its year or
-    its month become `*`. Other digits stay.
+    Every occurrence of the last date becomes `{date}` or `{date:…}`, and folders with its year or
+    month become `*`. Other digits stay.
     """
-    found = list(_occurrences(path))
-    if not found:
+    occurrences = list(_occurrences(path))
+    if not occurrences:
         return []
-    last = max(dated.end for dated in found)
+    last = max(dated.end for dated in occurrences)
     return list(dict.fromkeys(
-        _pattern(path, dated, found) for dated in found if dated.end == last
+        _pattern(path, dated, occurrences) for dated in occurrences if dated.end == last
     ))  # fmt: skip
 
 
@@ -62,12 +62,12 @@ def _occurrences(path: str) -> Iterator[_Dated]:
             try:
                 date = datetime.strptime(match[0], date_format)  # noqa: DTZ007  # Compared only.
             except ValueError:
-                continue  # The 31st of February is no date.
+                continue  # 31 February is not a date.
             yield _Dated(match.start(), match.end(), date_format, date)
 
 
 def _format(match: re.Match[str]) -> str:
-    """The text of a match with each part of the date replaced by its directive."""
+    """The matched text with each part of the date replaced by its directive."""
     groups = match.groupdict()
     spans = [(match.span(name), f"%{name}") for name in ("Y", "m", "d") if groups.get(name)]
     if "m" not in groups:
@@ -83,17 +83,19 @@ def _format(match: re.Match[str]) -> str:
     return text + match.string[position : match.end()]
 
 
-def _pattern(path: str, last: _Dated, found: list[_Dated]) -> str:
-    """The path with every spelling of one date replaced."""
-    taken: list[_Dated] = [last]
-    for dated in found:
-        apart = all(dated.end <= other.start or other.end <= dated.start for other in taken)
-        if apart and dated.date.date() == last.date.date():
-            taken.append(dated)
-    taken.sort(key=lambda dated: dated.start)
+def _pattern(path: str, last: _Dated, occurrences: list[_Dated]) -> str:
+    """The path with every occurrence of one date replaced."""
+    replaced: list[_Dated] = [last]
+    for dated in occurrences:
+        is_separate = all(
+            dated.end <= other.start or other.end <= dated.start for other in replaced
+        )
+        if is_separate and dated.date.date() == last.date.date():
+            replaced.append(dated)
+    replaced.sort(key=lambda dated: dated.start)
     text, position = "", 0
-    for dated in taken:
-        # All dates of one name must agree to the second, or the name does not match.
+    for dated in replaced:
+        # All dates in one path must agree to the second, or the path does not match.
         agrees = dated.date == last.date
         same_day = re.sub(r"[^/]+", "*", path[dated.start : dated.end])
         text += _without_months(path[position : dated.start], last.date)
@@ -103,7 +105,7 @@ def _pattern(path: str, last: _Dated, found: list[_Dated]) -> str:
 
 
 def _without_months(path: str, date: datetime) -> str:
-    """Folders that are the year of the date, and perhaps its month, as `*`."""
+    """Replace folders with the year of the date, and perhaps its month, by `*`."""
     year, month = f"{date:%Y}", f"{date:%m}"
     path = re.sub(rf"(?<![^/])({_NAME}?){year}[-_]?{month}/", r"\1*/", path)
     path = re.sub(rf"(?<![^/])({_NAME}?){year}/({_NAME}?){month}/", r"\1*/\2*/", path)

@@ -27,17 +27,17 @@ from batch.model.recipe import compose
 from batch.model.sidecar import read_model_file
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace
-from batch.wording import command
+from batch.wording import command, counted
 
 #: How many records of the sample are predicted before the job file is written.
 TRIED_ROWS = 10_000
-#: Paths with more steps up than this are written whole.
+#: Paths with more steps up than this are written as absolute paths.
 _NEAR_STEPS = 2
 
 
 @dataclass(frozen=True)
 class Initialized:
-    """A job file that was written, the pattern of its inputs, and how many files match it now."""
+    """A new job file, the pattern of its inputs, and how many files match it now."""
 
     file: Path
     pattern: str
@@ -54,27 +54,29 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
     for path in (model, sample):
         if "://" in path:
             raise BadUsage(
-                f"{path}: init looks at files of this machine",
-                "copy it here, run init, and then set the path in job.toml to the URL",
+                f"{path}: init reads local files only",
+                "copy it to this machine, run init, and then set the path in job.toml to the URL",
             )
     home = Path(folder).resolve()
     file = home / "job.toml"
     if home.exists() and not home.is_dir():
-        raise BadUsage(f"{folder}: found a file, expected a folder", "name another folder")
+        raise BadUsage(f"{folder}: found a file, expected a folder", "choose another folder")
     if file.exists():
-        raise DoesNotFit(f"{Path(folder) / 'job.toml'}: exists already; init overwrites nothing",
+        raise DoesNotFit(f"{Path(folder) / 'job.toml'}: already exists; init never overwrites",
                          "choose another folder, or edit the file and check it with "
                          f"`{command('validate', home)}`")  # fmt: skip
-    found_model = _look_at_model(home, model)
-    found = read_sample(Path(sample), key=key, read=found_model.reads or ())
-    _require_columns(found, key, role="the key", hint="its first line must name the columns")
+    facts = _inspect_model(home, model)
+    inspected = read_sample(Path(sample), key=key, read=facts.reads or ())
+    _require_columns(
+        inspected, key, role="the key", hint="its first line must have the column names"
+    )
     draft = JobDraft(
         folder=home,
-        model=found_model,
-        sample=found,
+        model=facts,
+        sample=inspected,
         key=tuple(dict.fromkeys(key)),
         pattern=_reference(Path(sample), home),
-        features=_features(found_model, found, key),
+        features=_features(facts, inspected, key),
     )
     draft, matches = _with_pattern(draft)
     trial = _try(draft)
@@ -83,7 +85,7 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
     return Initialized(Path(folder) / "job.toml", draft.pattern, matches, _notes(draft, trial))
 
 
-def _look_at_model(home: Path, model: str) -> ModelFacts:
+def _inspect_model(home: Path, model: str) -> ModelFacts:
     path = Path(model).absolute()
     sha256, sidecar = read_model_file(path)
     if sidecar:
@@ -96,14 +98,14 @@ def _look_at_model(home: Path, model: str) -> ModelFacts:
 
 
 def _load_estimator(home: Path, path: Path, sha256: str) -> tuple[Any, tuple[str, ...] | None]:
-    """A model without a sidecar, and the features it was fitted with if it knows them."""
+    """A model without a sidecar, and the features it was trained on if it knows them."""
     from batch.model.load import load_scorer
 
     document = {"input": {"path": "x.csv", "key": ["key"]}, "model": {"path": str(path)},
                 "output": {"path": "predictions"}}  # fmt: skip
     job = Job(home / "job.toml", JobSettings.model_validate(document))
     recipe = compose(job, sha256, None, {})
-    # Asks nothing of the model: what it can do is not known yet.
+    # Calls no method: it is not known yet which ones the model has.
     recipe = msgspec.structs.replace(recipe, methods=(), inputs=recipe.key)
     scorer = load_scorer(path, recipe, None, code_folder=home)
     features = scorer.features
@@ -113,16 +115,16 @@ def _load_estimator(home: Path, path: Path, sha256: str) -> tuple[Any, tuple[str
 def _features(
     model: ModelFacts, sample: Sample, key: Sequence[str]
 ) -> tuple[str, ...] | str | None:
-    """What the job file must say of the features; None where the model says it.
+    """The features that the job file must declare; None if the model knows them.
 
-    Raises `DoesNotFit` for a sample without the columns that the model reads.
+    Raises `DoesNotFit` for a sample without the columns the model reads.
     """
     if model.reads is not None:
         _require_columns(
             sample,
             model.reads,
             role="read by the model",
-            hint="if a function makes it, save the model with save_model(…, preprocess=FUNCTION)",
+            hint="if a function computes it, save the model with save_model(…, preprocess=FUNCTION)",
         )
         return None
     others = tuple(name for name in sample.columns if name not in key)
@@ -131,11 +133,11 @@ def _features(
         return others[0]  # A text model reads one column.
     if count == len(others):
         return others
-    wanted = "its columns" if count is None else f"{count} columns"
+    wanted = "unknown columns" if count is None else f"{counted(count, 'unknown column')}"
     raise DoesNotFit(
-        f"{model.path}: the model reads {wanted} and does not say which; besides the key the "
-        f"sample has {len(others)}: {', '.join(others)}",
-        "save the model with batch.model.save_model, which notes them",
+        f"{model.path}: the model reads {wanted}; the sample has, apart from the key, "
+        f"{len(others)}: {', '.join(others)}",
+        "save the model with batch.model.save_model, which records them",
     )
 
 
@@ -143,35 +145,35 @@ def _require_columns(sample: Sample, names: Sequence[str], *, role: str, hint: s
     missing = [name for name in names if name not in sample.columns]
     if not missing:
         return
-    found = list(sample.columns)
-    near = difflib.get_close_matches(missing[0], found, n=1)
+    columns = list(sample.columns)
+    near = difflib.get_close_matches(missing[0], columns, n=1)
     raise DoesNotFit(
-        f"{sample.path}: no column {', '.join(map(repr, missing))}, which is {role}; found "
-        f"{', '.join(map(repr, found))}",
+        f"{sample.path}: no column {', '.join(map(repr, missing))} ({role}); found "
+        f"{', '.join(map(repr, columns))}",
         f"did you mean {near[0]!r}?" if near else hint,
     )
 
 
 def _reference(path: Path, home: Path) -> str:
-    """A path as the job file names it: relative if it is near, so that folders can move."""
+    """A path for the job file: relative if it is near, so that folders can be moved."""
     absolute = os.path.abspath(path)  # noqa: PTH100  # resolve() would follow links to this day's data.
     relative = Path(os.path.relpath(absolute, home)).as_posix()
-    found = absolute if relative.startswith("../" * (_NEAR_STEPS + 1)) else relative
-    if "${" in found:
-        raise DoesNotFit(f"{found}: '${{' in a path would be taken for a variable",
+    reference = absolute if relative.startswith("../" * (_NEAR_STEPS + 1)) else relative
+    if "${" in reference:
+        raise DoesNotFit(f"{reference}: '${{' in a path would start a variable",
                          "rename the file or its folder")  # fmt: skip
-    return found
+    return reference
 
 
 def _with_pattern(draft: JobDraft) -> tuple[JobDraft, int]:
-    """The draft with the pattern that most files match, and their number."""
+    """The draft with the pattern that matches most files, and their number."""
     candidates = [dataclasses.replace(draft, pattern=pattern)
                   for pattern in (*dated_patterns(draft.pattern), draft.pattern)]  # fmt: skip
     counts = [_count_matches(candidate) for candidate in candidates]
     best = max(range(len(candidates)), key=lambda index: counts[index])
     if not counts[best]:
         raise NoInput(f"{draft.sample.path}: names that start with '.' or '_' or end in .tmp or "
-                      ".part are never taken in", "rename the sample")  # fmt: skip
+                      ".part are never inputs", "rename the sample")  # fmt: skip
     return candidates[best], counts[best]
 
 
@@ -183,20 +185,20 @@ def _count_matches(draft: JobDraft) -> int:
 
 
 def _try(draft: JobDraft) -> Trial:
-    """Predict the sample as a run would. Raises `DoesNotFit` or `BadData`."""
+    """Predict the sample like a run. Raises `DoesNotFit` or `BadData`."""
     job = _job(draft)
     source = given_input(job, str(draft.sample.path))
     trace = Trace(job=job.name, kind="run", started_at=utc_now())
     with importing_from(job.folder):
         trial = predict_first(load_model(job, source), source, TRIED_ROWS, trace)
     if trial.rejects and not trial.predicted:
-        raise BadData(f"{draft.sample.path}: every record is a reject; {trial.first_reject}",
-                      "give a sample that the model can predict")  # fmt: skip
+        raise BadData(f"{draft.sample.path}: every record is rejected; first: {trial.first_reject}",
+                      "choose a sample that the model can predict")  # fmt: skip
     return trial
 
 
 def _job(draft: JobDraft) -> Job:
-    """The job as the file will say it, with whole paths: its folder may not exist yet."""
+    """The job of the future file, with absolute paths: its folder may not exist yet."""
     document = tomllib.loads(render(draft))
     for section in ("input", "model"):
         path = draft.folder / document[section]["path"]
@@ -205,7 +207,7 @@ def _job(draft: JobDraft) -> Job:
 
 
 def _with_max_rejected(draft: JobDraft, trial: Trial) -> JobDraft:
-    """A limit that the sample itself keeps."""
+    """Raise the limit if the sample itself exceeds the default."""
     if len(trial.rejects) <= trial.job.settings.input.rejects_allowed(trial.records):
         return draft
     share = math.ceil(100 * len(trial.rejects) / trial.records)
@@ -219,24 +221,24 @@ def _write(file: Path, text: str) -> None:
             new.write(text)
     except PermissionError as error:
         raise NotPermitted(f"{error.filename}: permission denied",
-                           "name a folder that you may write") from None  # fmt: skip
+                           "choose a writable folder") from None  # fmt: skip
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise BadUsage(f"{error.filename}: {reason.lower()}", "name another folder") from None
+        raise BadUsage(f"{error.filename}: {reason.lower()}", "choose another folder") from None
 
 
 def _notes(draft: JobDraft, trial: Trial) -> tuple[str, ...]:
     notes = [*draft.sample.notes]
     if not draft.model.sidecar and draft.sample.format != "parquet":
-        notes.append("the types under [input.columns] are those of the sample: look at them; "
-                     "save_model would note those of training")  # fmt: skip
+        notes.append("the types under [input.columns] are inferred from the sample: check them; "
+                     "save_model would record those of the training")  # fmt: skip
     if trial.rejects:
-        notes.append(f"{len(trial.rejects):,} of {trial.records:,} records of the sample are "
-                     f"rejects, the first: {trial.first_reject}")  # fmt: skip
+        notes.append(f"{len(trial.rejects):,} of {counted(trial.records, 'record')} in the sample "
+                     f"rejected; first: {trial.first_reject}")  # fmt: skip
     age = utc_now().timestamp() - draft.sample.path.stat().st_mtime
     if age < trial.job.settings.input.min_age.total_seconds():
-        notes.append("the sample has just changed: a run waits until it is 60 s old")
+        notes.append("the sample has just changed: a run skips it until it is 60 s old")
     if "{date" not in draft.pattern:
-        notes.append("no date in the sample's name: only this file is an input until input.path "
-                     "has * or {date}")  # fmt: skip
+        notes.append("no date in the sample's name: this file is the only input until input.path "
+                     "contains * or {date}")  # fmt: skip
     return tuple(notes)

@@ -1,4 +1,4 @@
-"""What a sample of the input tells: its format, how its text is written, its columns."""
+"""Inspect a sample of the input: its format, its text options, its columns."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from batch.job.settings import Format, InputSection
 from batch.records.columns import ColumnType
 from batch.records.text import PANDAS_NULLS, compression_of
 
-#: How much of a sample is looked at.
+#: How much of a sample is inspected.
 SAMPLE_BYTES = 16 << 20
 SAMPLE_RECORDS = 10_000
 
 _DELIMITERS = (",", ";", "\t", "|")
-#: What means null besides that which pandas takes for it, where all else is a number.
+#: Texts that mean null, in addition to those of pandas, if all other values are numbers.
 _NULL_TEXTS = {"-", "--", "?", ".", "\\N", "(null)", "(none)", "none", "NONE", "Null", "NAN",
                "na", "N.A.", "n.a.", "missing", "unknown", "nil", "NIL"}  # fmt: skip
 _WHOLE, _NUMBER = r"[+-]?\d{1,18}(\.0*)?", r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
@@ -32,7 +32,7 @@ _WHOLE, _NUMBER = r"[+-]?\d{1,18}(\.0*)?", r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\
 
 @dataclass(frozen=True)
 class SampleColumn:
-    """One column as the sample shows it; a `type` of None means that no value was there."""
+    """One column of the sample; a `type` of None means that it has no values."""
 
     type: ColumnType | None
     has_nulls: bool
@@ -40,10 +40,10 @@ class SampleColumn:
 
 @dataclass(frozen=True)
 class Sample:
-    """One file of records, looked at.
+    """An inspected file of records.
 
-    `null_texts` mean null besides those that pandas knows. `ends_whole` tells whether the last
-    line is ended. `notes` say what is a guess.
+    `null_texts` mean null in addition to those of pandas. `ends_whole` tells whether there is a
+    final newline. `notes` tell what is a guess.
     """
 
     path: Path
@@ -58,19 +58,19 @@ class Sample:
 
     @property
     def suffix_tells(self) -> bool:
-        """Whether the name says the format, so that the job file need not."""
+        """Whether the suffix implies the format, so that the job file need not declare it."""
         return _format_by_suffix(self.path) == self.format
 
 
 def read_sample(path: Path, *, key: Sequence[str], read: Collection[str] = ()) -> Sample:
-    """Look at a file of records.
+    """Inspect a file of records.
 
-    The delimiter is the one by which the header has all of `key`; decimal mark and null texts are
-    those of the columns `read` (empty: of all). Raises `NoInput`, and `BadData` for a file that
-    is none of the formats.
+    The delimiter is the one with which the header contains all of `key`; decimal mark and null
+    texts are inferred from the columns `read` (empty: from all). Raises `NoInput`, and `BadData`
+    for a file in none of the formats.
     """
     if not path.is_file():
-        raise NoInput(f"{path}: no such file", "give --input one file of records")
+        raise NoInput(f"{path}: no such file", "set --input to one file of records")
     try:
         match _format_by_suffix(path) or _format_by_content(path):
             case "parquet":
@@ -80,9 +80,9 @@ def read_sample(path: Path, *, key: Sequence[str], read: Collection[str] = ()) -
             case _:
                 return _read_csv(path, key, read)
     except (OSError, csv.Error, ValueError) as error:
-        # Arrow's errors are OSError or ValueError too.
+        # Arrow's errors are OSError or ValueError as well.
         raise BadData(f"{path}: not readable as a sample: {error}",
-                      "give --input one whole file of CSV, JSON lines or Parquet") from None  # fmt: skip
+                      "set --input to one complete file of CSV, JSON Lines or Parquet") from None  # fmt: skip
 
 
 def _format_by_suffix(path: Path) -> Format | None:
@@ -101,10 +101,10 @@ def _start_of(path: Path) -> bytes:
     """The first bytes of a file, decompressed."""
     from batch.inputs.decoding.streams import open_bytes
 
-    stream, blocks, left = open_bytes(str(path)), list[bytes](), SAMPLE_BYTES
-    while left > 0 and (block := stream.read(left)):
+    stream, blocks, remaining = open_bytes(str(path)), list[bytes](), SAMPLE_BYTES
+    while remaining > 0 and (block := stream.read(remaining)):
         blocks.append(block)
-        left -= len(block)
+        remaining -= len(block)
     return b"".join(blocks)
 
 
@@ -133,11 +133,11 @@ def _read_jsonl(path: Path) -> Sample:
         try:
             record = msgspec.json.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # It becomes a reject; the last line may only be cut.
+            continue  # It becomes a reject; or it is the last line, truncated here.
         if isinstance(record, dict):
             records.append(record)
     if not records:
-        raise ValueError("no line of it is a JSON object")
+        raise ValueError("no line is a JSON object")
     names = list(dict.fromkeys(name for record in records for name in record))
     columns = {name: _json_column([record.get(name) for record in records]) for name in names}
     return Sample(path, "jsonl", columns)
@@ -145,15 +145,15 @@ def _read_jsonl(path: Path) -> Sample:
 
 def _json_column(values: Sequence[Any]) -> SampleColumn:
     kinds = {type(value) for value in values if value is not None}
-    found: ColumnType | None = "string"
+    column_type: ColumnType | None = "string"
     if not kinds:
-        found = None
+        column_type = None
     elif kinds == {bool}:
-        found = "bool"
+        column_type = "bool"
     elif kinds <= {int, float}:
         whole = all(float(value).is_integer() for value in values if value is not None)
-        found = "int64" if whole and int in kinds else "float64"
-    return SampleColumn(found, None in values)
+        column_type = "int64" if whole and int in kinds else "float64"
+    return SampleColumn(column_type, None in values)
 
 
 def _read_csv(path: Path, key: Sequence[str], read: Collection[str]) -> Sample:
@@ -164,16 +164,16 @@ def _read_csv(path: Path, key: Sequence[str], read: Collection[str]) -> Sample:
     delimiter = _delimiter(text, key)
     names, *rows = itertools.islice(_records(text, delimiter), SAMPLE_RECORDS + 1)
     if not is_whole and rows:
-        rows.pop()  # It may be cut.
+        rows.pop()  # It may be truncated.
     whole_rows = [row for row in rows if len(row) == len(names)]
     values = {name: [row[index] for row in whole_rows] for index, name in enumerate(names)}
-    looked_at = [values[name] for name in names if not read or name in read]
-    decimal = _decimal(looked_at)
-    nulls = _null_texts(looked_at, decimal)
+    inspected = [values[name] for name in names if not read or name in read]
+    decimal = _decimal(inspected)
+    nulls = _null_texts(inspected, decimal)
     return Sample(
         path,
         "csv",
-        {name: _csv_column(found, decimal, nulls) for name, found in values.items()},
+        {name: _csv_column(texts, decimal, nulls) for name, texts in values.items()},
         delimiter=delimiter,
         decimal=decimal,
         encoding=encoding,
@@ -184,7 +184,7 @@ def _read_csv(path: Path, key: Sequence[str], read: Collection[str]) -> Sample:
 
 
 def _encoding(data: bytes, *, is_whole: bool) -> tuple[str, tuple[str, ...]]:
-    """The encoding of text, and a note where it is a guess."""
+    """The encoding of text, and a note if it is a guess."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16", ()
     for name in ("utf-8", "cp1252", "latin-1"):
@@ -192,16 +192,16 @@ def _encoding(data: bytes, *, is_whole: bool) -> tuple[str, tuple[str, ...]]:
             codecs.getincrementaldecoder(name)().decode(data, final=is_whole)
         except UnicodeDecodeError:
             continue
-        note = f'encoding = "{name}" is a guess: look at letters that are not English'
+        note = f'encoding = "{name}" is a guess: check non-English letters'
         return name, () if name == "utf-8" else (note,)
-    raise AssertionError("every byte is a letter of latin-1")
+    raise AssertionError("latin-1 decodes every byte")
 
 
 def _delimiter(text: str, key: Sequence[str]) -> str:
-    """The delimiter by which the header has every key column and the most names."""
+    """The delimiter with which the header has every key column and the most names."""
     headers = {mark: next(_records(text, mark), []) for mark in _DELIMITERS}
     if not any(headers.values()):
-        raise ValueError("it is empty, so it names no columns")
+        raise ValueError("the file is empty")
     fitting = [delimiter for delimiter in _DELIMITERS if set(key) <= set(headers[delimiter])]
     return max(fitting or _DELIMITERS, key=lambda delimiter: len(headers[delimiter]))
 
@@ -212,7 +212,7 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
 
 
 def _decimal(columns: Iterable[Sequence[str]]) -> str:
-    """A comma where numbers have one and no number has a point."""
+    """A comma if numbers contain one and no number contains a point."""
     marks = set()
     for values in columns:
         present = [value for value in values if not _is_null(value)]
@@ -224,27 +224,27 @@ def _decimal(columns: Iterable[Sequence[str]]) -> str:
 
 
 def _null_texts(columns: Iterable[Sequence[str]], decimal: str) -> tuple[str, ...]:
-    """Texts that stand between numbers and, as far as one knows, mean that there is none."""
-    number, found = _matching(_NUMBER, decimal), dict[str, None]()
+    """Texts among numbers that are commonly used for a missing value."""
+    number, texts = _matching(_NUMBER, decimal), dict[str, None]()
     for values in columns:
         others = {value for value in values if not _is_null(value) and not number(value)}
         if others and others <= _NULL_TEXTS and any(map(number, values)):
-            found |= dict.fromkeys(sorted(others))
-    return tuple(found)
+            texts |= dict.fromkeys(sorted(others))
+    return tuple(texts)
 
 
 def _csv_column(values: Sequence[str], decimal: str, nulls: Collection[str]) -> SampleColumn:
     present = [value for value in values if not _is_null(value) and value not in nulls]
-    found: ColumnType | None = "string"
+    column_type: ColumnType | None = "string"
     if not present:
-        found = None
+        column_type = None
     elif all(map(_matching(_WHOLE, decimal), present)):
-        found = "int64"
+        column_type = "int64"
     elif all(map(_matching(_NUMBER, decimal), present)):
-        found = "float64"
+        column_type = "float64"
     elif all(value.strip().lower() in {"true", "false"} for value in present):
-        found = "bool"
-    return SampleColumn(found, len(present) < len(values))
+        column_type = "bool"
+    return SampleColumn(column_type, len(present) < len(values))
 
 
 def _is_null(value: str) -> bool:

@@ -1,4 +1,4 @@
-"""The text of a new job file: TOML with comments, and only what differs from the default."""
+"""The text of a new job file: TOML with comments, and only keys that differ from the default."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from batch.records.text import PANDAS_NULLS
 
 _OUTPUT = """\
 [output]
-path = "predictions"                  # in production a folder outside of any checkout
-passthrough = []                      # input columns to carry along
+path = "predictions"                  # in production a folder outside any checkout
+passthrough = []                      # input columns to copy
 # mode = "append"                     # "replace": a version holds only what is in the input now
 # fresh_for = "26h"                   # an example; older predictions are stale
 
@@ -27,7 +27,7 @@ passthrough = []                      # input columns to carry along
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a model file and its sidecar say; `reads` None: not even the model knows its columns."""
+    """A model file and its sidecar; `reads` None: even the model does not know its columns."""
 
     path: str
     sha256: str
@@ -39,7 +39,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class JobDraft:
-    """All that goes into the job file; paths as they are written there."""
+    """The contents of the job file, with paths as they appear in it."""
 
     folder: Path
     model: ModelFacts
@@ -59,9 +59,9 @@ def render(draft: JobDraft) -> str:
 
 def _head(draft: JobDraft) -> str:
     return (
-        f"# {draft.folder.name}: written by batch-predict init; change what you like.\n"
-        '# Paths are relative to this file. Keys that stand behind a "#" show their default, or an\n'
-        "# example where that is said. batch-predict validate names every mistake at once."
+        f"# {draft.folder.name}: written by batch-predict init; edit as you like.\n"
+        "# Paths are relative to this file. Commented-out keys show their default, or an example where\n"
+        "# marked as one. batch-predict validate reports every mistake at once."
     )
 
 
@@ -69,17 +69,17 @@ def _input(draft: JobDraft) -> str:
     lines = [
         "[input]",
         _line(f"path = {_toml(draft.pattern)}", "* and ** match names and folders, {date} a date"),
-        _line(f"key = {_toml(draft.key)}", "by which applications look a prediction up"),
+        _line(f"key = {_toml(draft.key)}", "the columns applications look predictions up by"),
     ]
     if not draft.sample.suffix_tells:
         lines.append(f"format = {_toml(draft.sample.format)}")
     if draft.max_rejected:
         lines.append(_line(f"max_rejected = {_toml(draft.max_rejected)}",
-                           "as the sample has; more make an input unreadable"))  # fmt: skip
+                           "according to the sample; above it the input is skipped"))  # fmt: skip
     else:
-        lines.append(_line('# max_rejected = "1%"', "per input; more make it unreadable"))
+        lines.append(_line('# max_rejected = "1%"', "per input; above it the input is skipped"))
     if not draft.sample.ends_whole:
-        lines.append(_line('final_newline = "optional"', "the sample does not end its last line"))
+        lines.append(_line('final_newline = "optional"', "the sample has no final newline"))
     lines.append(_line('# min_age = "60s"', "a file that changed more recently waits"))
     return "\n".join(lines)
 
@@ -92,27 +92,28 @@ def _csv(sample: Sample) -> str:
     if sample.null_texts:
         texts = ", ".join(_toml(text) for text in (*sample.null_texts, *PANDAS_NULLS))
         lines.append(f"null_values = [{texts}]")
-    heading = _line("[input.csv]", "how the files differ from the usual")
+    heading = _line("[input.csv]", "deviations from the usual CSV format")
     return "\n".join([heading, *lines]) if lines else ""
 
 
 def _columns(draft: JobDraft) -> str:
-    """The types that only the sample tells; with a sidecar, none."""
+    """The types inferred from the sample; none with a sidecar."""
     if draft.model.sidecar:
         return ""
     reads = draft.features if draft.features is not None else draft.model.reads
     names = (reads,) if isinstance(reads, str) else reads or ()
-    found = {name: draft.sample.columns[name] for name in names}
-    if draft.sample.format == "parquet":  # Its own types are known; that nulls may come is not.
-        found = {name: column for name, column in found.items() if column.has_nulls}
+    columns = {name: draft.sample.columns[name] for name in names}
+    # Parquet declares its types, but not whether nulls are to be allowed.
+    if draft.sample.format == "parquet":
+        columns = {name: column for name, column in columns.items() if column.has_nulls}
     lines = [f"{_toml_key(name)} = {_column(column, name in draft.key)}"
-             for name, column in found.items()]  # fmt: skip
-    heading = _line("[input.columns]", "types as the sample shows them")
+             for name, column in columns.items()]  # fmt: skip
+    heading = _line("[input.columns]", "types inferred from the sample")
     return "\n".join([heading, *lines]) if lines else ""
 
 
 def _column(column: SampleColumn, is_key: bool) -> str:
-    # A column without any value is one of floats to pandas, and so to the training.
+    # pandas reads a column without values as floats, so training did too.
     kind = _toml(column.type or "float64")
     return f"{{ type = {kind}, nullable = true }}" if column.has_nulls and not is_key else kind
 
@@ -130,7 +131,7 @@ def _model(draft: JobDraft) -> str:
         name = getattr(model.sidecar, hook, None)
         if name:
             lines.append(_line(f"{hook} = {_toml(name)}", "the model was saved with it"))
-    lines.append("# The next line without its # refuses every model but this one.")
+    lines.append("# Remove the # from the next line to refuse any other model.")
     lines.append(f"# sha256 = {_toml(model.sha256)}")
     return "\n".join(lines)
 

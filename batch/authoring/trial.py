@@ -1,4 +1,4 @@
-"""Try a job on a few records: all that a run does, short of writing anything."""
+"""Try a job on a few records: everything a run does, without writing anything."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Source:
-    """One input, and the job whose input path leads to it."""
+class TrialInput:
+    """One input, and the job with an input path that leads to it."""
 
     job: Job
     planned: PlannedInput
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """The model at the job's own path, checked as a run checks its copy in OUTPUT."""
+    """The model at the job's own path, verified like a run verifies its copy in OUTPUT."""
 
     recipe: Recipe
     sidecar: Sidecar | None
@@ -54,10 +54,10 @@ class LoadedModel:
 
 @dataclass(frozen=True)
 class Trial:
-    """What the first records of an input became.
+    """The result for the first records of an input.
 
-    `records` were read, rejects among them; `predictions` are the rows as a part would hold them,
-    None if there are none. `seconds` is the wall time by stage.
+    `records` is the number read, including rejects; `predictions` are the rows as in a part, None
+    if there are none. `seconds` is the wall time by stage.
     """
 
     job: Job
@@ -74,14 +74,14 @@ class Trial:
 
     @property
     def first_reject(self) -> str:
-        """Where the first reject stands, and why it is one."""
+        """The position of the first reject, and the reason."""
         return str(self.rejects[0])
 
 
 def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:
     """Predict the first `rows` records of the newest input, or of the file at `path`.
 
-    Raises what would stop a run: `NoInput`, `DoesNotFit`, and `BadData` for an unreadable input.
+    Raises the errors that would stop a run: `NoInput`, `DoesNotFit`, and `BadData` for an unreadable input.
     """
     trace = Trace(job=job.name, kind="run", started_at=utc_now())
     with trace.timed("find input"):
@@ -92,21 +92,21 @@ def try_job(job: Job, *, rows: int = 100, path: str | None = None) -> Trial:
         return predict_first(model, source, rows, trace)
 
 
-def newest_input(job: Job) -> Source:
-    """The input of the greatest date, whether or not a run would still wait for it.
+def newest_input(job: Job) -> TrialInput:
+    """The newest input, even if a run would still wait for it.
 
-    Raises `NoInput` where nothing matches.
+    Raises `NoInput` if nothing matches.
     """
     nothing_waits = {"min_age": timedelta.min, "final_newline": "optional"}
-    found = survey_inputs(_with_input(job, **nothing_waits), Ledger())
-    return Source(job, max(found.todo, key=lambda planned: (planned.as_of, planned.path)))
+    surveyed = survey_inputs(_with_input(job, **nothing_waits), Ledger())
+    return TrialInput(job, max(surveyed.todo, key=lambda planned: (planned.as_of, planned.path)))
 
 
-def given_input(job: Job, path: str) -> Source:
+def given_input(job: Job, path: str) -> TrialInput:
     """A file that need not match the pattern of the job, in the job's format."""
     file = Path(path).absolute()
     if not file.is_file():
-        raise NoInput(f"{path}: no such file", "give --input a file of records")
+        raise NoInput(f"{path}: no such file", "set --input to a file of records")
     status = file.stat()
     as_of = None
     if file.is_relative_to(job.pattern.base):
@@ -118,14 +118,14 @@ def given_input(job: Job, path: str) -> Source:
         as_of=as_of or datetime.fromtimestamp(status.st_mtime, UTC),
         reason="new",
     )
-    found_by = {"path": str(file), "format": job.settings.input.resolved_format}
-    return Source(_with_input(job, **found_by), planned)
+    location = {"path": str(file), "format": job.settings.input.resolved_format}
+    return TrialInput(_with_input(job, **location), planned)
 
 
-def load_model(job: Job, source: Source | None) -> LoadedModel:
-    """The model at the job's own path, fit for this output and, if there is one, this input.
+def load_model(job: Job, source: TrialInput | None) -> LoadedModel:
+    """Load the model at the job's own path for this output and, if given, this input.
 
-    Raises `NoInput`, `TryAgain` and `DoesNotFit` as a run does before its first record.
+    Raises `NoInput`, `TryAgain` and `DoesNotFit` like a run before its first record.
     """
     from batch.model.load import load_scorer
     from batch.run.predict.predictor import columns_to_read
@@ -148,7 +148,7 @@ def load_model(job: Job, source: Source | None) -> LoadedModel:
     return LoadedModel(model.recipe, model.sidecar, scorer, columns)
 
 
-def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -> Trial:
+def predict_first(model: LoadedModel, source: TrialInput, rows: int, trace: Trace) -> Trial:
     """Read and predict the first `rows` records of an input. Raises `BadData`, `DoesNotFit`."""
     import pyarrow as pa
 
@@ -170,12 +170,11 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
                 scored = score_all(batch, model.scorer.score)
             rejects += [_failure(chunks, *failure) for failure in scored.failures]
             if scored.predictions is not None:
-                carried = [*model.recipe.key, *model.recipe.passthrough]
-                taken = records if scored.positions is None else records.take(scored.positions)
-                predictions = side_by_side(taken, carried, scored.predictions)
+                copied = [*model.recipe.key, *model.recipe.passthrough]
+                predicted = records if scored.positions is None else records.take(scored.positions)
+                predictions = side_by_side(predicted, copied, scored.predictions)
     except UnreadableInput as error:
-        raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "
-                      "of it under [input]") from None  # fmt: skip
+        raise BadData(f"{name}: {error.message}", "correct the input, or [input] in the job file") from None  # fmt: skip
     return Trial(
         job=source.job,
         input=name,
@@ -189,7 +188,7 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
 
 @contextmanager
 def importing_from(folder: Path) -> Iterator[None]:
-    """Hooks may import modules of their folder late; the next job finds none of them."""
+    """Let hooks import modules from the job folder later; unload them afterwards, for the next job."""
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     try:
@@ -207,7 +206,7 @@ def _with_input(job: Job, **changes: object) -> Job:
     return dataclasses.replace(job, settings=job.settings.model_copy(update={"input": changed}))
 
 
-def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk]:
+def _read_first(model: LoadedModel, source: TrialInput, rows: int) -> Iterator[Chunk]:
     from batch.inputs.decoding import open_decoder
 
     settings = source.job.settings
@@ -228,7 +227,7 @@ def _read_first(model: LoadedModel, source: Source, rows: int) -> Iterator[Chunk
 
 
 def _below(chunk: Chunk, rows: int) -> Chunk:
-    """The records of a chunk whose number is less than `rows`."""
+    """The records of a chunk with a number below `rows`."""
     import pyarrow.compute as pc
 
     count = pc.sum(pc.less(chunk.rows, rows), min_count=0).as_py()
@@ -237,7 +236,7 @@ def _below(chunk: Chunk, rows: int) -> Chunk:
 
 
 def _failure(chunks: list[Chunk], position: int, reason: str) -> Reject:
-    """The reject for a record that the model raised on."""
+    """The reject for a record on which the model raised an error."""
     for chunk in chunks:
         if position < len(chunk.rows):
             return Reject(chunk.rows[position].as_py(), "", reason, chunk.raw(position))

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from batch.authoring.trial import (
     LoadedModel,
-    Source,
     Trial,
+    TrialInput,
     importing_from,
     load_model,
     newest_input,
@@ -23,17 +23,17 @@ from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace
-from batch.wording import command
+from batch.wording import command, counted
 
 #: How many records of the newest input are read and predicted.
 TRIED_ROWS = 100
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and what to do about it."""
+    """One mistake, and what to do about it."""
 
     message: str
     hint: str = ""
@@ -41,9 +41,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong with a job, what is worth knowing, and what is right.
+    """The mistakes in a job, notes, and facts that were verified.
 
-    `exit_code` is that of the worst mistake, 0 if there is none.
+    `exit_code` is that of the worst mistake, 0 without mistakes.
     """
 
     job: str
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def validate(name: str) -> Verdict:
-    """Check all that a run relies on, and report every mistake; writes nothing."""
+    """Check everything a run relies on, and report every mistake; writes nothing."""
     findings = _Findings(name)
     job = findings.attempt(lambda: load_job(name))
     if job is not None:
@@ -64,7 +64,7 @@ def validate(name: str) -> Verdict:
 
 @dataclass
 class _Findings:
-    """What the checks found so far."""
+    """The results of the checks so far."""
 
     job: str
     exit_code: int = 0
@@ -72,7 +72,7 @@ class _Findings:
     notes: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
 
-    def attempt(self, step: Callable[[], _Found]) -> _Found | None:
+    def attempt(self, step: Callable[[], _Result]) -> _Result | None:
         """The result of a check, None if it found a mistake."""
         try:
             return step()
@@ -111,11 +111,11 @@ def _check(job: Job, findings: _Findings) -> None:
                 _judge_trial(trial, findings)
 
 
-def _find_input(job: Job, findings: _Findings) -> Source | None:
-    """The newest input. That there is none yet is no mistake of the job."""
+def _find_input(job: Job, findings: _Findings) -> TrialInput | None:
+    """The newest input. Having none yet is not a mistake in the job."""
     try:
-        found = survey_inputs(job, Ledger())
-        findings.facts.append(_count(len(found.present), "input"))
+        surveyed = survey_inputs(job, Ledger())
+        findings.facts.append(counted(len(surveyed.present), "input"))
         return newest_input(job)
     except NoInput as error:
         findings.notes.append(f"{error.message}; {error.hint}" if error.hint else error.message)
@@ -128,53 +128,51 @@ def _judge_model(job: Job, model: LoadedModel, findings: _Findings) -> None:
     estimator, sidecar = model.scorer.estimator, model.sidecar
     golden = len(sidecar.golden.records) if sidecar else 0
     findings.facts.insert(0, type(estimator).__name__)
-    findings.facts.insert(1, f"{golden} golden rows agree" if golden else "no sidecar")
+    findings.facts.insert(
+        1, f"{counted(golden, 'golden row')} verified" if golden else "no sidecar"
+    )
     _judge_features(job, model, findings)
     if not job.settings.input.csv.header:
-        return  # There, [input.columns] names every column of the file, read or not.
+        return  # Without a header, [input.columns] lists every column of the file, used or not.
     read = [column.name for column in model.columns]
     for name in job.settings.input.columns:
         if name not in read:
             near = difflib.get_close_matches(name, read, n=1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            findings.notes.append(f"input.columns.{name}: nothing reads this column{meant}")
+            suggestion = f"; did you mean {near[0]!r}?" if near else ""
+            findings.notes.append(f"input.columns.{name}: unused column{suggestion}")
 
 
 def _judge_features(job: Job, model: LoadedModel, findings: _Findings) -> None:
-    """The features that the job file names against those that the model was fitted with."""
+    """Compare the features in the job file with those the model was trained on."""
     own = getattr(model.scorer.estimator, "feature_names_in_", None)
-    found = model.scorer.features
-    if own is None or found is None or tuple(map(str, own)) == found:
+    features = model.scorer.features
+    if own is None or features is None or tuple(map(str, own)) == features:
         return
-    said = [found] if isinstance(found, str) else list(found)
-    wrong = [name for name in said if name not in own]
-    missing = [str(name) for name in own if name not in said]
+    declared = [features] if isinstance(features, str) else list(features)
+    unknown = [name for name in declared if name not in own]
+    missing = [str(name) for name in own if name not in declared]
     detail = "; ".join(
-        f"{what} {', '.join(names)}"
-        for what, names in (("unknown:", wrong), ("missing:", missing))
+        f"{problem}: {', '.join(names)}"
+        for problem, names in (("unknown", unknown), ("missing", missing))
         if names
     )
-    findings.add(DoesNotFit(f"{job.file}: model.features: not those that the model was fitted "
-                             f"with: {detail or 'another order'}",
-                             "remove model.features: by default they are the model's own"))  # fmt: skip
+    findings.add(DoesNotFit(f"{job.file}: model.features does not match the features the model "
+                             f"was trained on: {detail or 'different order'}",
+                             "remove model.features to use the model's own"))  # fmt: skip
 
 
 def _judge_trial(trial: Trial, findings: _Findings) -> None:
     if not trial.rejects:
-        findings.facts.append(f"predicted {_count(trial.predicted, 'record')} of {trial.input}")
+        findings.facts.append(f"predicted {counted(trial.predicted, 'record')} of {trial.input}")
         return
     summary = (
-        f"{trial.input}: {len(trial.rejects):,} of {trial.records:,} records are rejects, "
-        f"the first: {trial.first_reject}"
+        f"{trial.input}: {len(trial.rejects):,} of {counted(trial.records, 'record')} rejected; "
+        f"first: {trial.first_reject}"
     )
     allowed = trial.job.settings.input.rejects_allowed(trial.records)
     if len(trial.rejects) > allowed or not trial.predicted:
-        findings.add(BadData(f"{summary}; allowed are {allowed}",
-                             f"`{command('try', trial.job.reference)}` shows them; correct the input or [input.columns], "
-                             "or raise input.max_rejected"))  # fmt: skip
+        findings.add(BadData(f"{summary}; limit: {allowed:,}",
+                             f"`{command('try', trial.job.reference)}` shows them; correct the input or "
+                             "[input.columns], or raise input.max_rejected"))  # fmt: skip
     else:
         findings.notes.append(summary)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The inputs that are there, seen against the ledger: to take in, waiting, gone, unmatched."""
+"""Compare the inputs with the ledger: to predict, waiting, gone, unmatched."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from batch.output.plan import PlannedInput
 from batch.records.text import compression_of
 from batch.store import open_store
 from batch.store.base import Entry, Listing, Missing, Store
+from batch.wording import counted, decimal, listed
 
-#: Files of work in progress, and folder markers.
+#: Unfinished files, and folder markers.
 _IGNORED_SUFFIXES = (".tmp", ".part", "/")
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """An input that is left to a later run, and why."""
+    """An input left to a later run, with the reason."""
 
     path: str
     reason: str
@@ -33,11 +34,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies below the input folder, seen against the ledger.
+    """The contents of the input folder compared with the ledger.
 
-    `todo` are the inputs to take in, `present` the paths of all inputs that are there, `gone` those
-    of the ledger that are not, `unmatched` names that the pattern does not match, `too_old` inputs
-    that were never taken in and are older than the output's window.
+    `todo` are the inputs to predict, `present` the paths of all existing inputs, `gone` the paths
+    in the ledger that no longer exist, `unmatched` names that do not match the pattern, `too_old`
+    inputs that were never predicted and are older than the output's window.
     """
 
     listing: Listing
@@ -57,14 +58,14 @@ def survey(
     ends_whole: Callable[[Entry], bool] | None,
     again: bool = False,
 ) -> Survey:
-    """Sort the listing by what a run has to do with each name.
+    """Decide for each name in the listing whether a run predicts it.
 
-    An input is new or changed by its token alone, never by a time. `ends_whole` tells whether a
-    plain CSV file ends with a newline; None: inputs appear whole, so none has to wait. With
-    `again`, everything is predicted again.
+    Whether an input is new or changed depends on its token alone, never on a time. `ends_whole`
+    tells whether a plain CSV file ends with a newline; None: inputs appear complete, so none has
+    to wait. With `again`, everything is predicted again.
     """
     matched, unmatched = _match(job, listing.entries)
-    matched = _taken(job, matched)
+    matched = _selected(job, matched)
     todo, waiting, too_old = [], [], []
     window, tokens = job.settings.output.window, {} if again else ledger.tokens()
     for entry in matched:
@@ -114,13 +115,13 @@ def _match(job: Job, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
 
 
 def _is_ignored(path: str) -> bool:
-    # Without splitting it into names: this is asked for every input there is.
+    # Without splitting the path: this runs for every input.
     is_hidden = path.startswith((".", "_")) or "/." in path or "/_" in path
     return is_hidden or path.endswith(_IGNORED_SUFFIXES)
 
 
-def _taken(job: Job, matched: list[Entry]) -> list[Entry]:
-    """With take = "latest", only the inputs of the greatest date."""
+def _selected(job: Job, matched: list[Entry]) -> list[Entry]:
+    """With take = "latest", only the inputs with the newest date."""
     if job.settings.input.take == "all" or not matched:
         return matched
     dates = {entry.path: _as_of(job, entry) for entry in matched}
@@ -132,10 +133,10 @@ def _why_wait(
     settings: InputSection, entry: Entry, now: datetime, ends_whole: Callable[[Entry], bool]
 ) -> str:
     if now - entry.modified < settings.min_age:
-        return f"younger than {settings.min_age.total_seconds():g} s (input.min_age)"
+        return f"younger than {decimal(settings.min_age.total_seconds())} s (input.min_age)"
     plain_csv = settings.resolved_format == "csv" and not compression_of(entry.path)
     if plain_csv and settings.final_newline == "required" and not ends_whole(entry):
-        return "no newline at its end, so it may be half-written (input.final_newline)"
+        return "no final newline, so it may be half-written (input.final_newline)"
     return ""
 
 
@@ -152,9 +153,9 @@ def _planned(job: Job, entry: Entry, seen: LedgerEntry | None, *, again: bool) -
 
 
 def _moment(job: Job, entry: Entry, seen: LedgerEntry | None) -> datetime:
-    """What is predicted again speaks about the moment it spoke about before.
+    """The `as_of` of an input; one predicted again keeps it if the token is unchanged.
 
-    Sent again, with a later time but the same content, its rows had stayed as they were.
+    A resent input, with a later time but the same content, would have kept its rows too.
     """
     known = seen.as_of if seen and seen.token == entry.token else None
     return job.pattern.date(entry.path) or known or entry.modified
@@ -167,50 +168,50 @@ def _as_of(job: Job, entry: Entry) -> datetime:
 def survey_inputs(
     job: Job, ledger: Ledger, *, again: bool = False, listing: Listing | None = None
 ) -> Survey:
-    """List the inputs, unless that was done, and sort them by what a run has to do.
+    """List the inputs, unless a `listing` is given, and survey them.
 
-    Raises `NoInput` when the input folder is absent, or when nothing in it ever matched.
+    Raises `NoInput` if the input folder does not exist, or if nothing in it ever matched.
     """
     store = open_store(job.pattern.base)
-    found = survey(
+    surveyed = survey(
         job,
         listing or _without_output(job, store.list()),
         ledger,
         ends_whole=None if store.is_remote else lambda entry: _ends_whole(store, entry),
         again=again,
     )
-    is_there = store.is_remote or Path(store.url).is_dir()
-    if not found.present and not (len(ledger) and is_there):
+    folder_exists = store.is_remote or Path(store.url).is_dir()
+    if not surveyed.present and not (len(ledger) and folder_exists):
         nearest = "" if store.is_remote else _nearest(job)
-        raise NoInput(f"{job.pattern.path}: nothing matches{nearest}", _unmatched_hint(found))
-    return found
+        raise NoInput(f"{job.pattern.path}: nothing matches{nearest}", _unmatched_hint(surveyed))
+    return surveyed
 
 
 def _without_output(job: Job, listing: Listing) -> Listing:
-    """The listing less our own output, where that lies below the input folder.
+    """The listing without our own output, if that is inside the input folder.
 
-    Raises `DoesNotFit` when the two are one folder.
+    Raises `DoesNotFit` if the two are the same folder.
     """
     own = _relative(open_output(job).url, open_store(job.pattern.base).url)
     if own == ".":
         raise DoesNotFit(
-            f"{job.file}: input and output are one folder: {job.output_url}",
+            f"{job.file}: input and output are the same folder: {job.output_url}",
             "set output.path to a folder of its own",
         )
     if own is None:
         return listing
     below = f"{own}/"
-    kept = tuple(entry for entry in listing.entries if not entry.path.startswith(below))
-    return Listing(kept, listing.now)
+    others = tuple(entry for entry in listing.entries if not entry.path.startswith(below))
+    return Listing(others, listing.now)
 
 
 def _relative(url: str, base: str) -> str | None:
-    """The way from a folder to one that lies in it, None to any other."""
+    """The path of a folder relative to `base`, None if it is not inside."""
     if "://" in url or "://" in base:
         below = f"{url}/".startswith(f"{base}/")
         return (url[len(base) + 1 :] or ".") if below else None
-    found = os.path.relpath(url, base)
-    return None if found.startswith("..") else found
+    relative = os.path.relpath(url, base)
+    return None if relative.startswith("..") else relative
 
 
 def _ends_whole(store: Store, entry: Entry) -> bool:
@@ -222,9 +223,9 @@ def _ends_whole(store: Store, entry: Entry) -> bool:
             file.seek(-1, 2)
             return file.read(1) in b"\r\n"
     except Missing:
-        return False  # Gone since it was listed.
+        return False  # Deleted since it was listed.
     except (OSError, BatchError):
-        return True  # That it cannot be read is said when it is read.
+        return True  # An unreadable file is reported when it is read.
 
 
 def _nearest(job: Job) -> str:
@@ -235,8 +236,11 @@ def _nearest(job: Job) -> str:
     return f"; the nearest folder that exists is {nearest}"
 
 
-def _unmatched_hint(found: Survey) -> str:
-    if not found.unmatched:
-        return "correct input.path in the job file, or put the first input there"
-    names = ", ".join(found.unmatched[:3])
-    return f"{len(found.unmatched)} other files are there, such as {names}: correct input.path"
+def _unmatched_hint(surveyed: Survey) -> str:
+    others = surveyed.unmatched
+    if not others:
+        return "correct input.path in the job file, or add the first input"
+    verb = "does" if len(others) == 1 else "do"
+    return (
+        f"correct input.path: {counted(len(others), 'file')} {verb} not match ({listed(others, 3)})"
+    )

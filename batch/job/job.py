@@ -1,4 +1,4 @@
-"""A job file that was read, and the folders and URLs that it names."""
+"""A job file in memory, and the folders and URLs in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.job.settings import JobSettings
 
 @dataclass(frozen=True)
 class Job:
-    """A job file that was read: its settings, with paths relative to the file's folder."""
+    """A job file in memory: its settings, with paths relative to the file's folder."""
 
     file: Path
     settings: JobSettings
@@ -28,7 +28,7 @@ class Job:
 
     @property
     def reference(self) -> str:
-        """JOB for a command line: it means this job file from every folder."""
+        """JOB for a command line: refers to this job file from any folder."""
         return str(self.folder if self.file.name == "job.toml" else self.file)
 
     @cached_property
@@ -44,13 +44,13 @@ class Job:
         return self._locate(self.settings.output.path)
 
     def with_workers(self, workers: int) -> Job:
-        """The same job in so many processes."""
+        """The same job with another number of processes."""
         run = self.settings.run.model_copy(update={"workers": workers})
         return replace(self, settings=self.settings.model_copy(update={"run": run}))
 
     def _locate(self, path: str) -> str:
         if "://" in path:
             return path
-        # "../data/" is the folder above, to whoever reads a message or a manifest.
+        # Normalized, because messages and manifests show it.
         whole = os.path.normpath(self.folder / path)
         return f"{whole}/" if path.endswith("/") else whole

@@ -1,4 +1,4 @@
-"""Read a job file: find it, fill in the environment, report every mistake at once."""
+"""Read a job file: find it, substitute environment variables, report every mistake at once."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
 def load_job(job: str) -> Job:
-    """Read the job file that JOB names: a file, its folder, or the name of a folder in jobs/.
+    """Read the job file for JOB: a file, its folder, or the name of a folder in jobs/.
 
-    Raises `NoInput` where there is none, `DoesNotFit` with every mistake it holds.
+    Raises `NoInput` if there is none, `DoesNotFit` with every mistake in it.
     """
     file = find_job(job)
     try:
@@ -35,23 +35,23 @@ def load_job(job: str) -> Job:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DoesNotFit(f"{file}: not TOML: {error}") from None
     unset: list[Mistake] = []
-    document = _fill_in(document, (), unset)
+    document = _substitute(document, (), unset)
     try:
         settings = JobSettings.model_validate(document)
     except ValidationError as error:
         from batch.job.mistakes import describe
 
-        found = describe(error.errors(include_url=False), document)
-        raise _wrong(file, text, [*unset, *_besides(unset, found)]) from None
+        mistakes = describe(error.errors(include_url=False), document)
+        raise _wrong(file, text, [*unset, *_unrelated(unset, mistakes)]) from None
     if unset:
         raise _wrong(file, text, unset)
     return Job(file=file.resolve(), settings=settings)
 
 
 def find_job(job: str) -> Path:
-    """The job file that JOB names."""
+    """The path of the job file for JOB."""
     paths = [Path(job), Path(job) / "job.toml", Path("jobs") / job / "job.toml"]
-    candidates = list(dict.fromkeys(paths))  # A whole path is the same in jobs/.
+    candidates = list(dict.fromkeys(paths))  # An absolute path stays the same in jobs/.
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -60,17 +60,17 @@ def find_job(job: str) -> Path:
 
     near = difflib.get_close_matches(job, known, n=1)
     raise NoInput(
-        f"{job}: no job file; looked for {', '.join(str(path) for path in candidates)}",
+        f"{job}: no such job file; looked for {', '.join(str(path) for path in candidates)}",
         f"did you mean {near[0]!r}?"
         if near
-        else f"jobs here: {', '.join(known)}"
+        else f"existing jobs: {', '.join(known)}"
         if known
         else f"`{command('init', '--help')}` says how to write one",
     )
 
 
 def _wrong(file: Path, text: str, mistakes: Iterable[Mistake]) -> DoesNotFit:
-    """The error that lists mistakes in the order of the file, each with its line."""
+    """The error that lists the mistakes in file order, each with its line."""
     from batch.job.mistakes import line_of
 
     lines = [(line_of(text, mistake.location), mistake) for mistake in mistakes]
@@ -81,40 +81,40 @@ def _wrong(file: Path, text: str, mistakes: Iterable[Mistake]) -> DoesNotFit:
     )
 
 
-def _besides(unset: Iterable[Mistake], found: Iterable[Mistake]) -> list[Mistake]:
-    """The mistakes that do not come from a variable that is not set."""
+def _unrelated(unset: Iterable[Mistake], mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """The mistakes that are not caused by an unset variable."""
     places = [mistake.location for mistake in unset]
     return [
         mistake
-        for mistake in found
+        for mistake in mistakes
         if not any(place[: len(mistake.location)] == mistake.location for place in places)
     ]
 
 
-def _fill_in(value: Any, location: Location, unset: list[Mistake]) -> Any:
+def _substitute(value: Any, location: Location, unset: list[Mistake]) -> Any:
     """Replace ${NAME} and ${NAME:-default} in every string below `value`."""
     if isinstance(value, dict):
-        return {name: _fill_in(item, (*location, name), unset) for name, item in value.items()}
+        return {name: _substitute(item, (*location, name), unset) for name, item in value.items()}
     if isinstance(value, list):
-        return [_fill_in(item, (*location, index), unset) for index, item in enumerate(value)]
+        return [_substitute(item, (*location, index), unset) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
-    def fill(match: re.Match[str]) -> str:
+    def replacement(match: re.Match[str]) -> str:
         default: str | None = match[2]
-        found = os.environ.get(match[1], default)
-        if found is None:
-            from batch.job.mistakes import Mistake  # Loaded only where there are any.
+        variable = os.environ.get(match[1], default)
+        if variable is None:
+            from batch.job.mistakes import Mistake  # Loaded only if there are any.
 
             unset.append(
                 Mistake(
                     location,
                     (
                         f"the environment variable {match[1]} is not set; cron does not read your "
-                        f"profile: set it in the crontab, or give a default: ${{{match[1]}:-…}}"
+                        f"profile: set it in the crontab, or add a default: ${{{match[1]}:-…}}"
                     ),
                 )
             )
-        return found or ""
+        return variable or ""
 
-    return _VARIABLE.sub(fill, value)
+    return _VARIABLE.sub(replacement, value)

@@ -12,9 +12,9 @@ Action = Literal["warn", "hold"]
 
 
 class Limit(Section):
-    """How far a check lets a run go, and what becomes of one that goes further.
+    """The limit of a check, and the action for a run that exceeds it.
 
-    Without an action it is the check's own.
+    Without an action, the check's default applies.
     """
 
     limit: float = Field(ge=0, allow_inf_nan=False)
@@ -53,5 +53,5 @@ class RunSection(Section):
         cls, threads: Literal["auto"] | int, info: ValidationInfo
     ) -> Literal["auto"] | int:
         if threads not in {"auto", 1} and info.data.get("workers") not in {"auto", 1, None}:
-            raise ValueError("threads are those of one process: they go with workers = 1")
+            raise ValueError("threads are per process: they require workers = 1")
         return threads

@@ -1,4 +1,4 @@
-"""Mistakes in a job file as a person should read them: line, key, found, expected, meant."""
+"""Mistakes in a job file as readable messages: line, key, found, expected, suggestion."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _PATTERNS = {
     "preprocess": '"MODULE:FUNCTION"',
     "postprocess": '"MODULE:FUNCTION"',
 }
-#: What other programs call our types; the rest is found by likeness.
-_MEANT = {"datetime": "timestamp", "double": "float64", "number": "float64", "object": "string",
+#: Names of our types in other programs; other names are matched by similarity.
+_ALIASES = {"datetime": "timestamp", "double": "float64", "number": "float64", "object": "string",
           "text": "string", "boolean": "bool", "integer": "int64"}  # fmt: skip
 _TABLE = re.compile(r"\s*\[\[?([^\[\]]+)\]\]?\s*(?:#.*)?")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -43,7 +43,7 @@ _KEY_PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 @dataclass(frozen=True)
 class Mistake:
-    """One key of a job file that is wrong."""
+    """A mistake at one key of a job file."""
 
     location: Location
     message: str
@@ -53,7 +53,7 @@ class Mistake:
 
 
 def dotted(location: Location) -> str:
-    """A location as TOML spells it: `input.columns."a b".type`, `model.methods[1]`."""
+    """A location in TOML syntax: `input.columns."a b".type`, `model.methods[1]`."""
     text = ""
     for part in location:
         if isinstance(part, int):
@@ -64,14 +64,14 @@ def dotted(location: Location) -> str:
 
 
 def line_of(text: str, location: Location) -> int | None:
-    """The line, counted from 1, of the innermost table or key of a location that the text has."""
+    """The line, from 1, of the innermost table or key of a location that is in the text."""
     table: tuple[str, ...] = ()
     best, depth = None, 0
     for number, line in enumerate(text.splitlines(), start=1):
-        if found := _TABLE.fullmatch(line):
-            table = place = _parts(found[1])
-        elif found := _KEY.match(line):
-            place = (*table, *_parts(found[1]))
+        if match := _TABLE.fullmatch(line):
+            table = place = _parts(match[1])
+        elif match := _KEY.match(line):
+            place = (*table, *_parts(match[1]))
         else:
             continue
         if len(place) > depth and location[: len(place)] == place:
@@ -80,19 +80,19 @@ def line_of(text: str, location: Location) -> int | None:
 
 
 def describe(errors: Iterable[Mapping[str, Any]], document: Mapping[str, Any]) -> list[Mistake]:
-    """What pydantic found wrong in a document, one mistake for each key."""
+    """The errors of pydantic, one mistake per key."""
     grouped: dict[Location, list[Mapping[str, Any]]] = {}
     branches: set[Location] = set()
     for error in errors:
         location, is_branch = _locate(error, document)
         grouped.setdefault(location, []).append(error)
-        if is_branch or error["type"] == "too_short":  # Wrong entries are not counted.
+        if is_branch or error["type"] == "too_short":  # pydantic does not count invalid entries.
             branches.add(location)
     for location in branches:
-        # The branch of a union that came further says it better: [1, "a"] is a list after all.
+        # The branch of a union that got further has the better message: [1, "a"] is a list.
         if any(other != location and other[: len(location)] == location for other in grouped):
             del grouped[location]
-    return [Mistake(location, _message(location, found)) for location, found in grouped.items()]
+    return [Mistake(location, _message(location, group)) for location, group in grouped.items()]
 
 
 def _parts(key: str) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def _parts(key: str) -> tuple[str, ...]:
 
 
 def _locate(error: Mapping[str, Any], document: Any) -> tuple[Location, bool]:
-    """Where the error is in the document, and whether pydantic named the branch of a union."""
+    """The location of an error, and whether pydantic's includes the branch of a union."""
     location: list[str | int] = []
     is_branch = False
     for part in error["loc"]:
@@ -120,7 +120,7 @@ def _holds(document: object, part: str | int) -> bool:
 
 
 def _message(location: Location, errors: Sequence[Mapping[str, Any]]) -> str:
-    kind, found = errors[0]["type"], errors[0]["input"]
+    kind, value = errors[0]["type"], errors[0]["input"]
     if kind == "extra_forbidden":
         return f"unknown key{_known_keys(location)}"
     if kind == "missing":
@@ -129,9 +129,9 @@ def _message(location: Location, errors: Sequence[Mapping[str, Any]]) -> str:
     if kind == "value_error" and not expected.startswith("expected "):
         return expected
     expected = f"expected {expected.removeprefix('expected ')}"
-    if isinstance(found, Mapping | BaseModel):
+    if isinstance(value, Mapping | BaseModel):
         return f"found a table, {expected}" if kind != "value_error" else expected
-    return f"found {_shown(found)}, {expected}{_meant(found, errors)}"
+    return f"found {_shown(value)}, {expected}{_suggestion(value, errors)}"
 
 
 def _expected(location: Location, error: Mapping[str, Any]) -> str:
@@ -145,7 +145,7 @@ def _expected(location: Location, error: Mapping[str, Any]) -> str:
         case "model_type" if _section(location) is ColumnSection:
             return 'a type such as "float64", or a table'
         case "greater_than_equal":
-            return f"a whole number of {context['ge']} or more"
+            return f"a whole number, at least {context['ge']}"
         case "string_pattern_mismatch":
             return _PATTERNS.get(str(location[-1]), f"text that matches {context['pattern']}")
         case _:
@@ -156,27 +156,27 @@ def _options(error: Mapping[str, Any]) -> list[str]:
     return re.findall(r"'([^']*)'", error["ctx"]["expected"])
 
 
-def _meant(found: object, errors: Sequence[Mapping[str, Any]]) -> str:
+def _suggestion(value: object, errors: Sequence[Mapping[str, Any]]) -> str:
     options = [
         option for error in errors if error["type"] == "literal_error" for option in _options(error)
     ]
-    if not isinstance(found, str) or not options:
+    if not isinstance(value, str) or not options:
         return ""
-    alias = _MEANT.get(found.lower(), "")
-    near = [alias] if alias in options else difflib.get_close_matches(found.lower(), options, n=1)
+    alias = _ALIASES.get(value.lower(), "")
+    near = [alias] if alias in options else difflib.get_close_matches(value.lower(), options, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _shown(found: object) -> str:
-    match found:
+def _shown(value: object) -> str:
+    match value:
         case bool():
-            return str(found).lower()
+            return str(value).lower()
         case str() | int() | float():
-            return repr(found)
+            return repr(value)
         case list() | tuple():
-            return "a list" if found else "an empty list"
+            return "a list" if value else "an empty list"
         case _:
-            return str(found)
+            return str(value)
 
 
 def _missing(location: Location) -> str:
@@ -188,7 +188,7 @@ def _missing(location: Location) -> str:
 
 
 def _known_keys(location: Location) -> str:
-    """What may have been meant by an unknown key."""
+    """A suggestion for an unknown key."""
     section, name = _section(location[:-1]), str(location[-1])
     if section is None:
         return ""
@@ -198,11 +198,11 @@ def _known_keys(location: Location) -> str:
         known = _section(table)
         if known and name in known.model_fields:
             return f"; it belongs under [{dotted(table)}]"
-    return f"; known here: {', '.join(section.model_fields)}"
+    return f"; known keys: {', '.join(section.model_fields)}"
 
 
 def _section(location: Location) -> type[BaseModel] | None:
-    """The pydantic model that describes a table of the job file, None for what is no table."""
+    """The pydantic model of a table in the job file, None if the location is not a table."""
     section: Any = JobSettings
     for part in location:
         if typing.get_origin(section) is dict:

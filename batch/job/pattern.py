@@ -1,4 +1,4 @@
-"""The input path of a job: which names are inputs, and what date each one speaks about."""
+"""The input path of a job: which names are inputs, and the date of each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ISO_DATE = "%Y-%m-%d"
 class InputPattern:
     """A path with `*`, `**`, `?` and `{date}` or `{date:FORMAT}`, split at its first wildcard.
 
-    Raises ValueError for a date format that does not name year, month and day, and for `{other}`.
+    Raises ValueError for a date format without year, month and day, and for `{other}`.
     """
 
     path: str
@@ -39,12 +39,12 @@ class InputPattern:
         unknown = re.search(r"\{[^{}]*\}", _WILDCARD.sub("", self.path))
         if unknown:
             raise ValueError(
-                f"{unknown[0]} is no wildcard: there are {{date}}, {{date:FORMAT}}, *, ** and ?"
+                f"unknown wildcard {unknown[0]}: use {{date}}, {{date:FORMAT}}, *, ** or ?"
             )
 
     @property
     def base(self) -> str:
-        """The folder before the first wildcard: inputs are named relative to it."""
+        """The folder before the first wildcard; paths of inputs are relative to it."""
         return self.path[: self._split]
 
     @property
@@ -57,14 +57,14 @@ class InputPattern:
         return bool(self._date_formats)
 
     def matches(self, name: str) -> bool:
-        """Whether a name relative to `base` is an input; an impossible date is none."""
-        found = self._regex.fullmatch(name)
-        return found is not None and self._dates(found.groups()) is not None
+        """Whether a path relative to `base` is an input; one with an impossible date is not."""
+        match = self._regex.fullmatch(name)
+        return match is not None and self._dates(match.groups()) is not None
 
     def date(self, name: str) -> datetime | None:
-        """The date in a matching name, at midnight UTC; None for a pattern without `{date}`."""
-        found = self._regex.fullmatch(name)
-        dates = self._dates(found.groups()) if found else None
+        """The date in a matching path, at midnight UTC; None for a pattern without `{date}`."""
+        match = self._regex.fullmatch(name)
+        dates = self._dates(match.groups()) if match else None
         return dates[0] if dates else None
 
     @cached_property
@@ -74,8 +74,10 @@ class InputPattern:
 
     @cached_property
     def _date_formats(self) -> tuple[str, ...]:
-        found = _WILDCARD.finditer(self.path)
-        return tuple(match["format"] or ISO_DATE for match in found if match[0].startswith("{date"))
+        wildcards = _WILDCARD.finditer(self.path)
+        return tuple(
+            match["format"] or ISO_DATE for match in wildcards if match[0].startswith("{date")
+        )
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
@@ -88,11 +90,11 @@ class InputPattern:
 
     @cached_property
     def _parsed(self) -> dict[tuple[str, ...], list[datetime] | None]:
-        # Many inputs speak about one date, and each is asked about twice.
+        # Many inputs share a date, and each is parsed twice.
         return {}
 
     def _dates(self, texts: tuple[str, ...]) -> list[datetime] | None:
-        """The dates in a name, [] for a pattern without any, None if impossible or different."""
+        """The dates in a path: [] for a pattern without dates, None if impossible or contradictory."""
         try:
             return self._parsed[texts]
         except KeyError:
@@ -111,7 +113,7 @@ def _parse_all(texts: tuple[str, ...], date_formats: tuple[str, ...]) -> list[da
 
 
 def _parse(text: str, date_format: str) -> datetime:
-    if date_format == ISO_DATE:  # The usual one: strptime is slow, and slower still to import.
+    if date_format == ISO_DATE:  # The usual format: strptime is slow, and slow to import.
         return datetime.fromisoformat(text)
     return datetime.strptime(text, date_format)  # noqa: DTZ007  # The caller sets UTC.
 
@@ -120,12 +122,12 @@ def _date_regex(date_format: str) -> str:
     if not re.search(r"%[Yy]", date_format) or not (
         "%j" in date_format or (re.search(r"%[mb]", date_format) and "%d" in date_format)
     ):
-        raise ValueError(f"{{date:{date_format}}} must name a year, a month and a day")
+        raise ValueError(f"{{date:{date_format}}} needs a year, a month and a day")
     unknown = set(re.findall(r"%.", date_format)) - _DIRECTIVES.keys()
     if unknown:
         raise ValueError(
-            f"{{date:{date_format}}} has {', '.join(sorted(unknown))}, which is none "
-            f"of {' '.join(_DIRECTIVES)}"
+            f"{{date:{date_format}}}: unknown {', '.join(sorted(unknown))}; expected "
+            f"{' '.join(_DIRECTIVES)}"
         )
     parts = re.split(r"(%.)", date_format)
     return "(" + "".join(_DIRECTIVES.get(part) or re.escape(part) for part in parts) + ")"

@@ -1,4 +1,4 @@
-"""What a job needs of S3: IAM policies and lifecycle rules, as AWS takes them."""
+"""IAM policies and lifecycle rules for a job on S3, in the format of AWS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from batch.job.job import Job
 
 _ABORT_DAYS = 7
 _READ, _WRITE = ["s3:GetObject"], ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-#: What `batch.client` reads, below the output.
+#: The objects that `batch.client` reads, relative to the output.
 _OF_READERS = ("manifest.json", "manifests/*", "data/*", "models/*")
 
 _Json = dict[str, Any]
@@ -19,7 +19,7 @@ _Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Place:
-    """Objects of a bucket: every key that begins with `prefix`."""
+    """Objects in a bucket: every key that begins with `prefix`."""
 
     bucket: str
     prefix: str
@@ -29,9 +29,9 @@ class _Place:
 
 
 def runner_policy(job: Job) -> _Json:
-    """The least that a run, a backfill and the commands of an operator need.
+    """The minimal policy for runs, backfills and the commands of an operator.
 
-    Raises `BadUsage` for a job that has nothing on S3.
+    Raises `BadUsage` for a job with nothing on S3.
     """
     places = _places(job)
     statements = list(_listing(places.values()))
@@ -44,10 +44,10 @@ def runner_policy(job: Job) -> _Json:
 
 
 def reader_policy(job: Job) -> _Json:
-    """The least that applications need, which read with `batch.client`. Raises `BadUsage`."""
+    """The minimal policy for applications that use `batch.client`. Raises `BadUsage`."""
     output = _places(job).get("output")
     if output is None:
-        raise BadUsage(f"{job.name}: its output is not on S3", "readers need no policy")
+        raise BadUsage(f"{job.name}: the output is not on S3", "readers need no policy")
     reading = [output.arn(name) for name in _OF_READERS]
     return _policy(
         [
@@ -59,13 +59,14 @@ def reader_policy(job: Job) -> _Json:
 
 
 def lifecycle(job: Job) -> _Json:
-    """Rules for the bucket of the output: what is left of uploads, and of a versioned bucket.
+    """Rules for the output bucket: abort unfinished uploads, expire old object versions.
 
-    Never one that expires objects: `prune` knows what no version needs. Raises `BadUsage`.
+    None of them expires current objects: `prune` knows which ones no version needs. Raises
+    `BadUsage`.
     """
     output = _places(job).get("output")
     if output is None:
-        raise BadUsage(f"{job.name}: its output is not on S3", "there is no bucket to set up")
+        raise BadUsage(f"{job.name}: the output is not on S3", "there is no bucket to set up")
     rule = {"Filter": {"Prefix": output.prefix}, "Status": "Enabled"}
     days = max(1, job.settings.output.retain.days)
     return {
@@ -93,7 +94,7 @@ def _places(job: Job) -> dict[str, _Place]:
             bucket, _, prefix = url.removeprefix("s3://").partition("/")
             places[name] = _Place(bucket, prefix if name == "model" else _folder(prefix))
     if not places:
-        raise BadUsage(f"{job.name}: nothing of it is on S3", "it needs no policy")
+        raise BadUsage(f"{job.name}: no input, model or output on S3", "it needs no policy")
     return places
 
 
@@ -102,7 +103,7 @@ def _folder(prefix: str) -> str:
 
 
 def _listing(places: Iterable[_Place]) -> Iterator[_Json]:
-    """Listing, which also tells an object that is absent from one that is denied."""
+    """Permission to list, without which S3 answers 403 instead of 404 for a missing object."""
     buckets: dict[str, list[str]] = {}
     for place in places:
         buckets.setdefault(place.bucket, []).append(f"{place.prefix}*")

@@ -1,7 +1,7 @@
-"""What a job file says: this input, this model, this output.
+"""The job file's tables: this input, this model, this output.
 
-These models are the one place that knows the keys, their types and their defaults; the JSON
-Schema of `batch-predict schema` is made from them.
+These models are the only definition of the keys, their types and their defaults; the JSON Schema of
+`batch-predict schema` is generated from them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _SUFFIXES: dict[str, Format] = {
 }  # fmt: skip
 
 
-#: A TOML array of strings, held immutable.
+#: A TOML array of strings, as an immutable tuple.
 Strings = Annotated[tuple[str, ...], Field(strict=False)]
 
 
 class CsvSection(Section):
-    """How the CSV files differ from comma, UTF-8, one header line."""
+    """Deviations of the CSV files from comma, UTF-8 and one header line."""
 
     delimiter: str = Field(default=",", min_length=1, max_length=1)
     decimal: str = Field(default=".", min_length=1, max_length=1)
@@ -48,17 +48,17 @@ class CsvSection(Section):
         try:
             "".encode(encoding)
         except LookupError:
-            raise ValueError(f"Python knows no encoding {encoding!r}") from None
+            raise ValueError(f"unknown encoding {encoding!r}") from None
         return encoding
 
 
 class ColumnSection(Section):
-    """One exception to what the sidecar or Parquet says of a column."""
+    """One column whose type the sidecar or Parquet does not declare, or declares differently."""
 
     type: ColumnType
     nullable: bool | None = None
     format: str | None = Field(default=None, description="strptime format of a timestamp or date")
-    timezone: str | None = Field(default=None, description="zone of timestamps that name none")
+    timezone: str | None = Field(default=None, description="zone of timestamps without one")
 
     @model_validator(mode="before")
     @classmethod
@@ -73,7 +73,7 @@ class ColumnSection(Section):
         try:
             ZoneInfo(zone or "UTC")
         except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"there is no time zone {zone!r}") from None
+            raise ValueError(f"unknown time zone {zone!r}") from None
         return zone
 
 
@@ -121,10 +121,12 @@ class InputSection(Section):
             return value
         if value is None and _format_of(path) is None:
             raise ValueError(
-                'the suffix of path tells no format: set format = "csv", "jsonl" or "parquet"'
+                'the suffix of path implies no format: set format = "csv", "jsonl" or "parquet"'
             )
         if (value or _format_of(path)) == "parquet" and compression_of(path):
-            raise ValueError("Parquet is compressed inside: it is not read from .gz or .zst files")
+            raise ValueError(
+                "Parquet is compressed internally: .gz and .zst files are not supported"
+            )
         return value
 
     @field_validator("take")
@@ -141,14 +143,16 @@ class InputSection(Section):
     ) -> dict[str, ColumnSection]:
         csv = info.data.get("csv")
         if csv and not csv.header and not columns:
-            raise ValueError("csv.header = false needs every column here, in the order of the file")
+            raise ValueError(
+                "csv.header = false requires every column here, in the order of the file"
+            )
         return columns
 
     @property
     def resolved_format(self) -> Format:
-        found = self.format or _format_of(self.path)
-        assert found is not None, "validated above"
-        return found
+        resolved = self.format or _format_of(self.path)
+        assert resolved is not None, "validated above"
+        return resolved
 
     def rejects_allowed(self, records: int) -> int:
         """How many of an input's records may be rejected before it counts as unreadable."""
@@ -158,7 +162,7 @@ class InputSection(Section):
 
 
 class ModelSection(Section):
-    """The model, and what is done around it."""
+    """The model, its hooks and its methods."""
 
     path: str = Field(min_length=1)
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
@@ -185,7 +189,7 @@ class OutputSection(Section):
     @classmethod
     def _window_appends(cls, window: timedelta | None, info: ValidationInfo) -> timedelta | None:
         if window and info.data.get("mode") == "replace":
-            raise ValueError('mode = "replace" holds the present input only: it takes no window')
+            raise ValueError('mode = "replace" holds the current input only: remove window')
         return window
 
     @field_validator("passthrough")
@@ -207,9 +211,9 @@ class JobSettings(Section):
     @field_validator("output")
     @classmethod
     def _latest_replaces(cls, output: OutputSection, info: ValidationInfo) -> OutputSection:
-        found = info.data.get("input")
-        if found and found.take == "latest" and output.mode != "replace":
-            raise ValueError('input.take = "latest" goes with output.mode = "replace"')
+        source = info.data.get("input")
+        if source and source.take == "latest" and output.mode != "replace":
+            raise ValueError('input.take = "latest" requires output.mode = "replace"')
         return output
 
     @field_validator("checks")
@@ -219,14 +223,14 @@ class JobSettings(Section):
     ) -> ChecksSection:
         output = info.data.get("output")
         if checks.max_key_loss and output and output.mode != "replace":
-            raise ValueError('max_key_loss goes with output.mode = "replace": append loses no keys')
+            raise ValueError('max_key_loss requires output.mode = "replace": append loses no keys')
         return checks
 
 
 def _require_not_ours(names: tuple[str, ...]) -> tuple[str, ...]:
     ours = sorted({*names} & {"_input", "_row", "_as_of"})
     if ours:
-        raise ValueError(f"the program itself writes {', '.join(ours)}: rename the input column")
+        raise ValueError(f"{', '.join(ours)}: reserved for the output; rename the input column")
     return names
 
 

@@ -14,7 +14,7 @@ __all__ = ["save_model"]
 
 
 def __getattr__(name: str) -> object:
-    # scikit-learn and pandas take a second to import: only who saves a model pays for them.
+    # scikit-learn and pandas take a second to import: only `save_model` needs them.
     if name == "save_model":
         from batch.model.save import save_model
 

@@ -1,4 +1,4 @@
-"""Between Arrow and the DataFrame that the model sees: the dtypes are those of training."""
+"""Convert between Arrow and the DataFrame for the model: with the dtypes of training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EXTENSIONS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
 
 
 def to_frame(batch: pa.RecordBatch, columns: Sequence[InputColumn]) -> pd.DataFrame:
-    """The columns of a typed batch as the model wants them; one row a record, index from 0.
+    """The columns of a typed batch as the model expects them; one row per record, index from 0.
 
     Without a dtype from training: string → str (object in pandas 2), int64 → int64 (float64 with
     nulls), float64, bool → bool (object with nulls), date → datetime64[us], timestamp →
@@ -39,7 +39,7 @@ def _is_plain(values: pa.Array, column: InputColumn) -> bool:
 
 
 def _plain_frame(batch: pa.RecordBatch, names: list[str]) -> pd.DataFrame:
-    """Columns of float64 alone: one block of memory, which a frame of Series would copy them to."""
+    """All columns are float64: filled into one block, which avoids the copy that Series would need."""
     block = np.empty((len(names), batch.num_rows))
     for row, name in zip(block, names, strict=True):
         values = batch.column(name)
@@ -50,16 +50,16 @@ def _plain_frame(batch: pa.RecordBatch, names: list[str]) -> pd.DataFrame:
 
 
 def describe_columns(sample: pd.DataFrame) -> tuple[InputColumn, ...]:
-    """What a frame of raw training records says of its columns."""
+    """The columns of a frame of raw training records."""
     names = [str(name) for name in sample.columns]
-    doubled = sorted({name for name in names if names.count(name) > 1})
-    if doubled:
-        raise DoesNotFit(f"the sample has the columns {', '.join(doubled)} more than once")
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise DoesNotFit(f"duplicate columns in the sample: {', '.join(duplicates)}")
     return tuple(_describe(name, sample.iloc[:, position]) for position, name in enumerate(names))
 
 
 def to_batch(frame: pd.DataFrame, columns: Sequence[InputColumn]) -> pa.RecordBatch:
-    """The inverse of `to_frame`, for frames of training."""
+    """The inverse of `to_frame`, for training frames."""
     arrays = [_array(frame[column.name], column) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
 
@@ -91,16 +91,16 @@ def _pandas(values: pa.Array, types: Callable[[pa.DataType], Any] | None = None)
 
 
 def _categories(values: pa.Array, column: InputColumn) -> pd.Series[Any]:
-    """A category that training never saw is null."""
+    """Categories not seen in training become null."""
     known = pa.array(column.categories or (), values.type)
     values = pc.if_else(pc.is_in(values, value_set=known), values, pa.scalar(None, values.type))
     dtype = pd.CategoricalDtype(known.to_pylist(), ordered=column.ordered)
-    # By way of Int64: a float would lose digits of large categories.
+    # Via Int64: a float would lose digits of large categories.
     return _pandas(values, _EXTENSIONS.get).astype(dtype)
 
 
 def _texts(series: pd.Series[Any], dtype: str) -> pd.Series[Any]:
-    """Text with NaN for null, as pandas reads it, unless training had an extension type."""
+    """Text with NaN for null, as pandas reads it, unless the training dtype is an extension type."""
     if dtype.startswith("string"):
         return series.astype(pd.StringDtype())
     series = series.astype(object) if dtype == "object" else series
@@ -108,23 +108,23 @@ def _texts(series: pd.Series[Any], dtype: str) -> pd.Series[Any]:
 
 
 def _astype(series: pd.Series[Any], column: InputColumn) -> pd.Series[Any]:
-    """The series as training had it. Raises OverflowError for a number that is too large."""
+    """The series in the training dtype. Raises OverflowError for a number that is too large."""
     dtype: Any = column.dtype
     if dtype in {None, "object", str(series.dtype)}:
         return series
-    found: pd.Series[Any] = series.astype(dtype)
-    if pd.api.types.is_integer_dtype(found.dtype) and not (found == series).all():
-        # NumPy would make 44 of 300, and the model would predict for 44.
+    converted: pd.Series[Any] = series.astype(dtype)
+    if pd.api.types.is_integer_dtype(converted.dtype) and not (converted == series).all():
+        # NumPy would turn 300 into 44, and the model would predict for 44.
         raise OverflowError(
-            f"column {column.name!r}: a number does not fit {dtype}, as in training"
+            f"column {column.name!r}: a number is too large for {dtype}, the dtype in training"
         )
-    return found
+    return converted
 
 
 def _moments(values: pa.Array, column: InputColumn) -> pd.Series[Any]:
     if not pa.types.is_date(values.type):
         series = _pandas(values)
-        if column.dtype and "," not in column.dtype:  # Training saw timestamps without a zone.
+        if column.dtype and "," not in column.dtype:  # Timestamps in training had no zone.
             series = series.dt.tz_localize(None)
         return _astype(series, column)
     if column.dtype == "object":
@@ -153,8 +153,8 @@ def _category(name: str, value: object) -> str | int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         return int(value)
     raise DoesNotFit(
-        f"column {name!r}: found the category {value!r}, expected text or whole numbers",
-        "turn the categories into text before training",
+        f"column {name!r}: found the category {value!r}, expected text or integers",
+        "convert the categories to text before training",
     )
 
 
@@ -170,18 +170,18 @@ def _type_of(name: str, series: pd.Series[Any]) -> ColumnType:
         return "float64"
     if kinds.is_datetime64_any_dtype(series.dtype):
         return "timestamp"
-    found = set(map(type, series.dropna()))
-    if all(issubclass(kind, str) for kind in found):
+    types = set(map(type, series.dropna()))
+    if all(issubclass(kind, str) for kind in types):
         return "string"
-    if all(issubclass(kind, bool | np.bool_) for kind in found):
+    if all(issubclass(kind, bool | np.bool_) for kind in types):
         return "bool"
-    if found == {date}:
+    if types == {date}:
         return "date"
-    names = ", ".join(sorted(kind.__name__ for kind in found))
+    names = ", ".join(sorted(kind.__name__ for kind in types))
     raise DoesNotFit(
         f"column {name!r} of the sample: found values of {names}, expected text, "
         "numbers, booleans, dates or timestamps",
-        "leave it out of the sample, or convert it in the preprocess hook",
+        "remove it from the sample, or convert it in the preprocess hook",
     )
 
 

@@ -1,4 +1,4 @@
-"""Load a model: refuse what does not fit before the first record, and say why in one sentence."""
+"""Load a model: refuse a mismatch before the first record, with the reason in one sentence."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from batch.model.score import Hook, Scorer
 from batch.model.sidecar import GoldenRows, Sidecar, as_scalar, installed_versions
 from batch.records.cast import cast_values
 from batch.records.columns import InputColumn, Scalar
+from batch.wording import counted
 
 GOLDEN_RTOL = 1e-6
-#: What the disk or the limits of this process refuse says nothing about a model.
+#: Errors of the disk or of this process's limits, not of the model file.
 _NOT_THE_FILE = {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
@@ -37,10 +38,10 @@ def load_scorer(
     code_folder: Path,
     allow_version_mismatch: bool = False,
 ) -> Scorer:
-    """The model at `path` with its hooks, which has predicted its golden rows.
+    """The model at `path` with its hooks, verified by its golden rows.
 
-    Raises `DoesNotFit` for another scikit-learn version, a class or hook that cannot be imported,
-    a method or feature that is missing, and golden rows that come out differently.
+    Raises `DoesNotFit` for a different scikit-learn version, a class or hook that cannot be
+    imported, a missing method or feature, and golden rows with other predictions than in training.
     """
     if sidecar and not allow_version_mismatch:
         _require_version(sidecar.versions.get("scikit-learn"))
@@ -66,7 +67,7 @@ def load_scorer(
 def records_to_batch(
     records: Sequence[dict[str, Scalar]], columns: Sequence[InputColumn]
 ) -> tuple[pa.RecordBatch, dict[int, str]]:
-    """JSON records as a typed batch, and for each that does not fit the column that is why."""
+    """JSON records as a typed batch, and for each mismatching record the column that causes it."""
     arrays, misfits = [], {}
     for column in columns:
         values, bad = cast_values([record.get(column.name) for record in records], column)
@@ -82,15 +83,15 @@ def _require_version(saved: str | None) -> None:
     installed = installed_versions().get("scikit-learn")
     if saved and saved != installed:
         raise DoesNotFit(
-            f"the model was saved by scikit-learn {saved}, installed is {installed}",
-            f"pip install scikit-learn=={saved}, or train again, or set "
+            f"saved with scikit-learn {saved}, but {installed} is installed",
+            f"run `pip install scikit-learn=={saved}`, or retrain, or set "
             "model.allow_version_mismatch = true",
         )
 
 
 def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # A compressed file cannot be mapped: that is fine.
+        warnings.simplefilter("ignore")  # A compressed file cannot be memory-mapped: that is fine.
         if not allow_version_mismatch:
             warnings.simplefilter("error", InconsistentVersionWarning)
         try:
@@ -101,16 +102,16 @@ def _unpickle(path: Path, allow_version_mismatch: bool) -> Any:
         except (ImportError, AttributeError) as error:
             raise DoesNotFit(
                 f"{path.name}: the model needs code that cannot be imported: {error}",
-                "put its classes into a module of the job folder, or install the package, and "
+                "move its classes into a module in the job folder, or install the package; then "
                 "save the model again",
             ) from None
         except Exception as error:  # noqa: BLE001
             if isinstance(error, OSError) and error.errno in _NOT_THE_FILE:
                 raise StoreDown(
                     f"{path}: {os.strerror(error.errno).lower()}",
-                    "mend the disk, or raise the limit of open files (ulimit -n), and run again",
+                    "repair the disk, or raise the limit of open files (ulimit -n), and rerun",
                 ) from None
-            # Unpickling runs whatever the file says, so anything may come out of it.
+            # Unpickling runs code from the file, so it may raise anything.
             raise DoesNotFit(
                 f"{path}: not a model that joblib can load: {type(error).__name__}: {error}",
                 "save the model again with save_model",
@@ -126,21 +127,21 @@ def _hook(name: str | None) -> Hook | None:
     except (ImportError, AttributeError) as error:
         raise DoesNotFit(
             f"hook {name!r}: {error}",
-            f"put {module}.py with the function {function} into the job folder",
+            f"add {module}.py with the function {function} to the job folder",
         ) from None
-    except Exception as error:  # noqa: BLE001  # A module may raise anything while it is imported.
+    except Exception as error:  # noqa: BLE001  # A module may raise anything on import.
         raise DoesNotFit(
             f"hook {name!r}: importing {module} raised {type(error).__name__}: {error}",
             f"correct {module}.py in the job folder",
         ) from None
     if not callable(hook):
         raise DoesNotFit(f"hook {name!r}: found {type(hook).__name__}, expected a function")
-    return hook  # type: ignore[no-any-return]  # A hook's signature shows when it is called.
+    return hook  # type: ignore[no-any-return]  # A hook's signature is checked when it is called.
 
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """Import from `folder` first; modules of the same names from elsewhere step aside meanwhile."""
+    """Import from `folder` first; modules of the same names are unloaded meanwhile."""
     names = {file.stem for file in folder.glob("*.py")}
     names |= {file.parent.name for file in folder.glob("*/__init__.py")}
     displaced = {
@@ -170,27 +171,27 @@ def _require_methods(estimator: Any, recipe: Recipe) -> None:
     if missing:
         raise DoesNotFit(
             f"the model ({type(estimator).__name__}) has no {', '.join(missing)}",
-            "change model.methods in the job file",
+            "correct model.methods in the job file",
         )
 
 
 def _require_features(estimator: Any, features: tuple[str, ...] | str | None) -> None:
-    """The model would raise on every record, and each input would count as unreadable."""
+    """Without this check the model would raise on every record, and no input would be readable."""
     own, count = _own_features(estimator), getattr(estimator, "n_features_in_", None)
     if not isinstance(features, tuple) or features == own:
         return
     if own:
         unknown = [name for name in features if name not in own]
         missing = [name for name in own if name not in features]
-        named = [("unknown:", unknown), ("missing:", missing)]
-        details = [f"{what} {', '.join(names)}" for what, names in named if names]
-        found = "; ".join(details) or f"their order is {', '.join(own)}"
+        problems = [("unknown", unknown), ("missing", missing)]
+        details = [f"{problem}: {', '.join(names)}" for problem, names in problems if names]
+        detail = "; ".join(details) or f"expected the order {', '.join(own)}"
     elif count not in {None, len(features)}:
-        found = f"{len(features)} instead of {count}"
+        detail = f"found {counted(len(features), 'column')}, expected {count}"
     else:
         return
     raise DoesNotFit(
-        f"model.features: not those that the model was fitted with: {found}",
+        f"model.features does not match the features the model was trained on: {detail}",
         "correct model.features in the job file, or remove it",
     )
 
@@ -205,7 +206,7 @@ def _raw_columns(recipe: Recipe, features: tuple[str, ...] | str | None) -> tupl
     names = recipe.inputs or ((features,) if isinstance(features, str) else features)
     if names is None:
         raise DoesNotFit(
-            "nothing says which columns the model reads: it was fitted without names",
+            "unknown input columns: the model was fitted without feature names",
             "set model.features in the job file, or save the model with save_model",
         )
     known = {column.name: column for column in recipe.columns}
@@ -215,14 +216,14 @@ def _raw_columns(recipe: Recipe, features: tuple[str, ...] | str | None) -> tupl
 
 
 def _require_golden_rows(estimator: Any, sidecar: Sidecar) -> None:
-    """The model predicts here what it predicted where it was saved, with the hooks it had there."""
+    """Raise unless the model predicts the same as in training, with the hooks it was saved with."""
     golden = sidecar.golden
     if not golden.records:
         return
     batch, misfits = records_to_batch(golden.records, sidecar.columns)
     if misfits:
         raise DoesNotFit(
-            f"the sidecar's golden rows do not fit its columns: {misfits}",
+            f"the sidecar's golden rows do not match its columns: {misfits}",
             "save the model again with save_model",
         )
     saved_as = Scorer(
@@ -234,32 +235,32 @@ def _require_golden_rows(estimator: Any, sidecar: Sidecar) -> None:
         _hook(sidecar.postprocess),
     )
     try:
-        found = saved_as.score(batch).to_pydict()
+        predictions = saved_as.score(batch).to_pydict()
     except DoesNotFit:
         raise
     except Exception as error:  # noqa: BLE001
-        # A hook or model may raise anything; that it raises at all is what matters here.
+        # A hook or model may raise anything; here it only matters that it raises.
         raise DoesNotFit(
             f"the model raises on its own golden rows: {type(error).__name__}: {error}",
-            "train and save it again in this environment",
+            "retrain and save it in this environment",
         ) from None
-    _compare(golden, found)
+    _compare(golden, predictions)
 
 
-def _compare(golden: GoldenRows, found: dict[str, list[Any]]) -> None:
-    if found.keys() != golden.predictions.keys():
+def _compare(golden: GoldenRows, predictions: dict[str, list[Any]]) -> None:
+    if predictions.keys() != golden.predictions.keys():
         raise DoesNotFit(
-            f"the golden rows give the columns {', '.join(found)}; training gave "
+            f"the golden rows give the columns {', '.join(predictions)}; in training it was "
             f"{', '.join(golden.predictions)}",
             "the hook files changed since training: save the model again",
         )
     for name, expected in golden.predictions.items():
-        for row, (wanted, got) in enumerate(zip(expected, found[name], strict=True)):
+        for row, (wanted, got) in enumerate(zip(expected, predictions[name], strict=True)):
             if not _same(wanted, as_scalar(got)):
                 raise DoesNotFit(
-                    f"golden row {row}: {name} is {got!r} here, it was {wanted!r} in training",
-                    "the hook files or a library changed since training: train and save the model "
-                    "again in this environment",
+                    f"golden row {row}: {name} is {got!r} here, but was {wanted!r} in training",
+                    "the hook files or a library changed since training: retrain and save the model "
+                    "in this environment",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Ask a model for several things at once, without having it do the same work for each."""
+"""Call several methods of a model without repeating the work they share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from batch.job.settings import Method
 
-#: Classifiers whose `predict` is, by definition, the class of the greatest probability.
+#: Classifiers whose `predict` is, by definition, the most probable class.
 _OF_TREES = {
     ("sklearn.ensemble", name)
     for name in (
@@ -18,26 +18,26 @@ _OF_TREES = {
         "RandomForestClassifier",
     )
 }  # fmt: skip
-#: Rounding may decide between probabilities that are closer to each other.
+#: Between probabilities closer than this, rounding may decide.
 _CLEAR = 1e-6
 
 
 def ask(estimator: Any, methods: Sequence[Method], features: Any) -> dict[Method, Any]:
-    """What each method of the estimator answers, bit by bit.
+    """The result of each method, bit for bit.
 
-    All that a pipeline itself does for a method is to transform by the earlier steps, so methods
-    share that. Trees are climbed once for the probabilities and the class.
+    For every method a pipeline applies the same earlier steps, so they run once. Trees are
+    evaluated once for the probabilities and the class.
     """
     estimator, features = _at_its_last_step(estimator, methods, features)
     if {"predict", "predict_proba"} <= {*methods} and _is_of_trees(estimator):
         probabilities = estimator.predict_proba(features)
         if isinstance(probabilities, np.ndarray):  # Not a list, one for each of several outputs.
-            found = {
+            results = {
                 "predict_proba": probabilities,
                 "predict": _most_probable(estimator, probabilities, features),
             }
-            others = {name: getattr(estimator, name)(features) for name in {*methods} - {*found}}
-            return {method: (found | others)[method] for method in methods}
+            others = {name: getattr(estimator, name)(features) for name in {*methods} - {*results}}
+            return {method: (results | others)[method] for method in methods}
     return {method: getattr(estimator, method)(features) for method in methods}
 
 
@@ -55,12 +55,12 @@ def _is_of_trees(estimator: Any) -> bool:
 
 
 def _most_probable(estimator: Any, probabilities: np.ndarray, features: Any) -> np.ndarray:
-    """The classes; where they are not clear, the model itself is asked."""
-    found: np.ndarray = estimator.classes_.take(probabilities.argmax(axis=1))
+    """The most probable classes; near a tie the model itself decides."""
+    labels: np.ndarray = estimator.classes_.take(probabilities.argmax(axis=1))
     if probabilities.shape[1] == 1:
-        return found
+        return labels
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
     unclear = ~(first - second > _CLEAR)
     if unclear.any():
-        found[unclear] = estimator.predict(features[unclear])
-    return found
+        labels[unclear] = estimator.predict(features[unclear])
+    return labels

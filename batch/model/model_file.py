@@ -1,4 +1,4 @@
-"""The model that a job, or a person, names: as files on this host's disk."""
+"""The model file of a job or a command line, as files on this host's disk."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from batch.store.base import Missing
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model file, how it predicts, and the folder of its hooks.
+    """A model file, its recipe, and the folder of its hooks.
 
-    With `keeps_model` it is another one than the job's: applications are not told of it.
+    With `keeps_model` it differs from the job's model, and the manifest keeps naming the latter.
     """
 
     path: Path
@@ -30,19 +30,19 @@ class ChosenModel:
 
     @property
     def info(self) -> ModelInfo:
-        """As a manifest names it."""
+        """The manifest's description of it."""
         return model_info(self.recipe, self.sidecar)
 
     @property
     def is_thread_safe(self) -> bool:
-        """Whether threads may predict side by side: unknown of hooks, and without a sidecar."""
+        """Whether threads may predict concurrently: unknown, so False, for hooks and without a sidecar."""
         has_hooks = self.recipe.preprocess or self.recipe.postprocess
         return not has_hooks and self.sidecar is not None and self.sidecar.is_thread_safe
 
 
 @contextmanager
 def model_file(url: str) -> Iterator[Path]:
-    """A path of the model file, its sidecar beside it if there is one; neither need exist."""
+    """A path of the model file, with its sidecar next to it if there is one; neither need exist."""
     folder, _, name = url.rpartition("/")
     store = open_store(folder)
     if not store.is_remote:
@@ -53,7 +53,7 @@ def model_file(url: str) -> Iterator[Path]:
     with spooled() as place:
         place.mkdir()
         model = place / name
-        # In the order in which `save_model` is used: a model is there before its sidecar.
+        # The sidecar first: `save_model` writes the model before it, so its model exists already.
         for file in (sidecar_path(model), model):
             with suppress(Missing), store.fetch(file.name) as copy:
                 copy.rename(file)

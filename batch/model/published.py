@@ -1,4 +1,4 @@
-"""The model in OUTPUT: the very bytes, hooks and settings that made the predictions."""
+"""The model in OUTPUT: the exact bytes, hooks and settings that made the predictions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def publish_model(
 ) -> ModelInfo:
     """Keep a copy of the model, its sidecar and its hook files in OUTPUT; create-only.
 
-    Raises `TryAgain` when the model or a hook file changed since the recipe was made.
+    Raises `TryAgain` if the model or a hook file changed since the recipe was computed.
     """
     info = model_info(recipe, sidecar)
     _copy_model(store, model_path, info)
@@ -38,13 +38,13 @@ def publish_model(
     _require_code(recipe, code_folder)
     for name in recipe.code:
         _create(store, f"{folder}/{name}", (code_folder / name).read_bytes())
-    # The recipe last: where it is, all that it names is.
+    # The recipe last: if it exists, every file it refers to exists.
     _create(store, info.recipe, encode(recipe))
     return info
 
 
 def model_info(recipe: Recipe, sidecar: Sidecar | None) -> ModelInfo:
-    """What the manifest says of the model of a recipe."""
+    """The manifest's description of a recipe's model."""
     digest = recipe.digest()
     return ModelInfo(
         sha256=recipe.model_sha256,
@@ -74,15 +74,15 @@ def load_model(
 ) -> Scorer:
     """Load the copy of a recipe's model in OUTPUT with the hooks of `code_folder`.
 
-    Raises `DoesNotFit` as `load_scorer` does, `BadData` for a copy that was damaged, `TryAgain`
-    for hook files that are no longer those of the recipe.
+    Raises `DoesNotFit` like `load_scorer`, `BadData` for a damaged copy, `TryAgain` for hook files
+    that differ from the recipe's.
     """
     from batch.model.load import load_scorer
 
     model = Content(
         layout.model_path(recipe.model_sha256),
         recipe.model_sha256,
-        hint="delete this damaged copy; the next run makes it again",
+        hint="delete this damaged copy; the next run writes it again",
     )
     with fetch_content(store, model) as local:
         _require_code(recipe, code_folder)
@@ -107,7 +107,7 @@ def load_published(store: Store, info: ModelInfo) -> PublishedModel:
 
 @contextmanager
 def published_code(store: Store, recipe: Recipe) -> Iterator[Path]:
-    """The hook files of a published recipe, in a folder of their own."""
+    """The hook files of a published recipe, in a temporary folder."""
     with tempfile.TemporaryDirectory(
         prefix="batch-predict-hooks-", ignore_cleanup_errors=True
     ) as name:
@@ -120,18 +120,18 @@ def published_code(store: Store, recipe: Recipe) -> Iterator[Path]:
 
 
 class PublishedModel:
-    """A model for an application: predicts single records as a run predicts them."""
+    """A model for an application: predicts single records exactly as a run does."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
 
     @property
     def estimator(self) -> Any:
-        """The very estimator that was saved."""
+        """The estimator itself, as it was saved."""
         return self._scorer.estimator
 
     def score_records(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The predictions of raw JSON records, in order. Raises `BadData` for one that misfits."""
+        """The predictions for raw JSON records, in order. Raises `BadData` for an invalid record."""
         from batch.model.load import records_to_batch
 
         if not records:
@@ -158,23 +158,23 @@ def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:
             copy.write_bytes(model_path.read_bytes())
             if hash_file(copy) != info.sha256:
                 raise TryAgain(
-                    f"{model_path}: replaced while the run started",
-                    "the next run takes the new model",
+                    f"{model_path}: replaced while the run was starting",
+                    "the next run uses the new model",
                 )
     except Exists:
-        pass  # Another host was quicker; the name is the hash, so the bytes are the same.
+        pass  # Another host was faster; the name is the hash, so the bytes are the same.
 
 
 def _create(store: Store, path: str, data: bytes) -> None:
-    with suppress(Exists):  # Each of these names holds a hash of the content.
+    with suppress(Exists):  # Each of these names contains a hash of the content.
         store.create(path, data)
 
 
 def _require_code(recipe: Recipe, folder: Path) -> None:
     if code_files(folder, [_module(name) for name in recipe.code]) != recipe.code:
         raise TryAgain(
-            f"{folder}: the hook files changed while the run started",
-            "the next run takes them as they are then",
+            f"{folder}: the hook files changed while the run was starting",
+            "the next run uses the new ones",
         )
 
 

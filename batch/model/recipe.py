@@ -1,4 +1,4 @@
-"""The recipe: all that shapes a prediction. Its hash is in every ledger entry and part."""
+"""The recipe: everything that determines a prediction. Its hash is in every ledger entry and part."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MAJOR_VERSION = __version__.partition(".")[0]
 
 
 class Recipe(Document, frozen=True):
-    """Two inputs predicted by one recipe were predicted in the same way.
+    """Inputs predicted with the same recipe were predicted in the same way.
 
     `inputs` are the raw columns that the preprocess hook or the model reads (None: the model's
-    own features), `features` the columns that the model reads. `code` maps the files of the job
-    folder that the hooks consist of to their sha256.
+    own features), `features` the columns the model reads. `code` maps the hook files in the job
+    folder, and the files they import from it, to their sha256.
     """
 
     program: str
@@ -43,17 +43,17 @@ class Recipe(Document, frozen=True):
     text: TextOptions
 
     def digest(self) -> str:
-        """The sha256 that stands for this recipe."""
+        """The sha256 that identifies this recipe."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
 
 
 def compose(
     job: Job, model_sha256: str, sidecar: Sidecar | None, pinned: dict[str, InputColumn]
 ) -> Recipe:
-    """What the job file and the sidecar say of a prediction, the job file first.
+    """The recipe according to the job file and the sidecar; the job file has precedence.
 
-    `pinned` are the types of key and passed-through columns that the output has already.
-    Raises `DoesNotFit` where the two contradict each other.
+    `pinned` are the types of key and passthrough columns that the output already has. Raises
+    `DoesNotFit` if job file and sidecar contradict each other.
     """
     model, source = job.settings.model, job.settings.input
     preprocess = _one_hook("preprocess", model.preprocess, sidecar.preprocess if sidecar else None)
@@ -101,13 +101,13 @@ def _one_hook(kind: str, of_job: str | None, of_sidecar: str | None) -> str | No
 def _inputs(
     job: Job, sidecar: Sidecar | None, features: tuple[str, ...] | str | None, hook: str | None
 ) -> tuple[str, ...] | None:
-    """The raw columns that the model or its hook reads; None: only the model itself knows."""
+    """The raw columns that the model or its hook reads; None: known only to the model itself."""
     if sidecar:
         return tuple(column.name for column in sidecar.columns)
     if hook:
         if not job.settings.input.columns:
             raise DoesNotFit(
-                f"{job.file}: nothing says which columns the preprocess hook reads",
+                f"{job.file}: the columns the preprocess hook reads are not declared",
                 "list them under [input.columns], or save the model with save_model",
             )
         return tuple(job.settings.input.columns)
@@ -120,7 +120,7 @@ def _columns(
     pinned: dict[str, InputColumn],
     inputs: tuple[str, ...] | None,
 ) -> tuple[InputColumn, ...]:
-    """Key, carried columns and what the model reads, each once."""
+    """Key, passthrough and model columns, each once."""
     source = job.settings.input
     read = source.columns if inputs is None else inputs
     names = dict.fromkeys([*source.key, *job.settings.output.passthrough, *read])
@@ -135,39 +135,39 @@ def _column(
     pinned: InputColumn | None,
     inputs: tuple[str, ...] | None,
 ) -> InputColumn:
-    said = job.settings.input.columns.get(name)
+    declared = job.settings.input.columns.get(name)
     base = known or pinned
     is_text = job.settings.input.resolved_format != "parquet"
     is_read = inputs is None or name in inputs
-    carries = is_text and (name in job.settings.input.key or not is_read)
-    carried: ColumnType | None = "string" if carries else None
-    column_type = said.type if said else base.type if base else carried
+    is_copied = is_text and (name in job.settings.input.key or not is_read)
+    default: ColumnType | None = "string" if is_copied else None
+    column_type = declared.type if declared else base.type if base else default
     categories = known.categories if known and column_type == "category" else None
     if column_type == "category" and not categories:
         raise DoesNotFit(
-            f"input.columns.{name}: a category needs the categories of training",
-            "save the model with save_model, or use type string",
+            f"input.columns.{name}: the categories of the training are unknown",
+            "save the model with save_model, or use the type string",
         )
     return InputColumn(
         name=name,
         type=column_type,
-        nullable=_nullable(name, job, said, known, is_read),
+        nullable=_nullable(name, job, declared, known, is_read),
         dtype=known.dtype if known and known.type == column_type else None,
         categories=categories,
         ordered=bool(known and categories and known.ordered),
-        format=said.format if said else None,
-        timezone=said.timezone if said else None,
+        format=declared.format if declared else None,
+        timezone=declared.timezone if declared else None,
     )
 
 
 def _nullable(
-    name: str, job: Job, said: ColumnSection | None, known: InputColumn | None, is_read: bool
+    name: str, job: Job, declared: ColumnSection | None, known: InputColumn | None, is_read: bool
 ) -> bool:
-    """A key is never null; what the model reads may be null if training or the job says so."""
+    """Keys are never nullable; a model column is if the job file or the training says so."""
     if name in job.settings.input.key:
         return False
-    if said and said.nullable is not None:
-        return said.nullable
+    if declared and declared.nullable is not None:
+        return declared.nullable
     return known.nullable if known else not is_read
 
 
@@ -175,27 +175,27 @@ def _code(folder: Path, modules: Iterable[str]) -> dict[str, str]:
     try:
         return code_files(folder, modules)
     except SyntaxError as error:
-        raise DoesNotFit(str(error), "correct the file, then run again") from None
+        raise DoesNotFit(str(error), "correct the file, and rerun") from None
 
 
 def code_files(folder: Path, modules: Iterable[str]) -> dict[str, str]:
-    """The files of `folder` that these modules and their imports consist of, with their sha256.
+    """The files in `folder` of these modules and everything they import, with their sha256.
 
-    Modules that do not lie in the folder are packages of the environment and are left out.
-    Raises SyntaxError for a file that is not Python.
+    Modules outside the folder are packages of the environment and are omitted. Raises SyntaxError
+    for a file that is not valid Python.
     """
-    found: dict[str, str] = {}
-    open_modules = list(modules)
-    while open_modules:
-        for file in _files_of(folder, open_modules.pop()):
+    hashes: dict[str, str] = {}
+    pending = list(modules)
+    while pending:
+        for file in _files_of(folder, pending.pop()):
             name = file.relative_to(folder).as_posix()
-            if name not in found:
+            if name not in hashes:
                 with reading(file):
                     source = file.read_bytes()
-                found[name] = hashlib.sha256(source).hexdigest()
+                hashes[name] = hashlib.sha256(source).hexdigest()
                 package = ".".join(file.relative_to(folder).parent.parts)
-                open_modules.extend(_imports(_parse(source, file), package))
-    return dict(sorted(found.items()))
+                pending.extend(_imports(_parse(source, file), package))
+    return dict(sorted(hashes.items()))
 
 
 def _parse(source: bytes, file: Path) -> ast.AST:

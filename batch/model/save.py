@@ -1,4 +1,4 @@
-"""Hand over a model: the file, and the sidecar that lets a run check that it fits."""
+"""Save a model: the file, and the sidecar that lets a run check that it matches."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GOLDEN_ROWS = 20
 REFERENCE_ROWS = 100_000
 
 
-def save_model(  # noqa: PLR0913  # All but two are optional, and named.
+def save_model(  # noqa: PLR0913  # All but two are optional, and keyword-only.
     model: Any,
     path: str | Path,
     *,
@@ -52,12 +52,12 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
     """Write a fitted model to `path`, then its sidecar `path + ".json"`. Returns the path.
 
     `sample` holds raw records as they will arrive, before `preprocess`, with exactly the columns
-    that the model or the hook reads; pass the whole training frame, for types, null values,
-    categories and the reference distribution of the predictions are taken from it. `methods`
-    default to predict, and predict_proba where the model has it; `features` to the model's own.
+    the model or the hook reads. Pass the whole training frame: types, nulls, categories and the
+    reference distribution of the predictions are taken from it. `methods` default to predict, and
+    predict_proba if the model has it; `features` to the model's own.
 
-    Raises `DoesNotFit` for a model or hook that another process could not load, and for one that
-    does not predict the sample.
+    Raises `DoesNotFit` for a model or hook that another process could not load, and for a model
+    that cannot predict the sample.
     """
     path, sample = Path(path), _plain_records(sample)
     scorer = Scorer(
@@ -68,11 +68,11 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
         preprocess=preprocess,
         postprocess=postprocess,
     )
-    # All refusals before the first file: what is there stays in use.
+    # All checks before the first write: if one fails, the existing files stay in use.
     sidecar = _describe(scorer, sample)
     with replacing(path) as temporary:
         joblib.dump(model, temporary)
-    # The model first: a sidecar always describes a model that is there.
+    # The model first: a sidecar always describes a model that exists.
     data = encode(msgspec.structs.replace(sidecar, sha256=hash_file(path)))
     with replacing(sidecar_path(path)) as temporary:
         temporary.write_bytes(data)
@@ -80,7 +80,7 @@ def save_model(  # noqa: PLR0913  # All but two are optional, and named.
 
 
 def _describe(scorer: Scorer, sample: pd.DataFrame) -> Sidecar:
-    """All that a run must know of the model, but the hash of its file, which is not written yet."""
+    """Everything a run must know about the model, except the hash of the file, not written yet."""
     model = scorer.estimator
     modules, preprocess = _modules_of(model), _hook_name(scorer.preprocess)
     postprocess = _hook_name(scorer.postprocess)
@@ -126,23 +126,23 @@ def _methods(model: Any) -> tuple[Method, ...]:
 
 
 def _predictions(scorer: Scorer, sample: pd.DataFrame) -> tuple[Histogram | None, GoldenRows]:
-    """What the model predicts for its own training records."""
+    """The model's predictions for its own training records."""
     spread = _spread(sample, REFERENCE_ROWS).reset_index(drop=True)
     try:
         return reference_histogram(scorer.score_frame(spread)), _golden_rows(scorer, sample)
     except BatchError:
         raise
     except Exception as error:
-        # A hook or model may raise anything; the traceback stays for whoever trains it.
+        # A hook or model may raise anything; keep its traceback for debugging.
         raise DoesNotFit(
-            f"the model does not predict the sample: {type(error).__name__}: {error}",
+            f"the model cannot predict the sample: {type(error).__name__}: {error}",
             'pass the raw training records; a text model reads one column: features="NAME"',
         ) from error
 
 
 def _golden_rows(scorer: Scorer, sample: pd.DataFrame) -> GoldenRows:
-    """A few records, with a null of every column that has any, and their predictions."""
-    # JSON knows no infinite numbers.
+    """A few records, including a null for every column with nulls, and their predictions."""
+    # JSON has no infinite numbers.
     usable = sample[~sample.isin([np.inf, -np.inf]).any(axis="columns")]
     positions = {int(position) for position in _spread(usable, GOLDEN_ROWS).index}
     nulls = [usable[name].isna().to_numpy() for name in usable.columns]
@@ -150,10 +150,10 @@ def _golden_rows(scorer: Scorer, sample: pd.DataFrame) -> GoldenRows:
     batch = to_batch(usable.loc[sorted(positions)], scorer.columns)
     if not batch.num_rows:
         return GoldenRows(records=(), predictions={})
-    found = _plain(scorer.score(batch))
+    predictions = _plain(scorer.score(batch))
     return GoldenRows(
         records=tuple(_plain(batch)),
-        predictions={name: tuple(row[name] for row in found) for name in found[0]},
+        predictions={name: tuple(row[name] for row in predictions) for name in predictions[0]},
     )
 
 
@@ -168,7 +168,7 @@ def _spread(frame: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 class _ModuleRecorder(pickle.Pickler):
-    """Pickles to nowhere, and notes the module of every class and function on the way."""
+    """Discards the pickle, and records the module of every class and function in it."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -183,12 +183,12 @@ class _ModuleRecorder(pickle.Pickler):
 
 class _Nowhere(io.RawIOBase):
     def write(self, data: Any) -> int:
-        # A large array comes as a PickleBuffer, which has no length of its own.
+        # A large array is passed as a PickleBuffer, which has no len().
         return memoryview(data).nbytes
 
 
 def _modules_of(model: Any) -> tuple[str, ...]:
-    """Every module that must be importable to load the model. Refuses `__main__`."""
+    """Every module that must be importable to load the model. `__main__` is refused."""
     recorder = _ModuleRecorder(_Nowhere())
     try:
         recorder.dump(model)
@@ -209,12 +209,12 @@ def _hook_name(hook: Hook | None) -> str | None:
     if module == "__main__":
         _refuse_main(name)
     if not name.isidentifier():
-        raise DoesNotFit(f"the hook {module}:{name} is not a function at the top level of a module")
+        raise DoesNotFit(f"the hook {module}:{name} is not a top-level function of a module")
     return f"{module}:{name}"
 
 
 def _refuse_main(name: str) -> None:
     raise DoesNotFit(
-        f"{name} is defined in the script that was started (__main__): no other process can load it",
-        "move it into a module of the job folder and import it from there",
+        f"{name} is defined in the main script (__main__): other processes cannot load it",
+        "move it into a module in the job folder and import it from there",
     )

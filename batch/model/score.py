@@ -20,16 +20,17 @@ from batch.model.methods import ask
 from batch.records.arrays import in_one
 from batch.records.columns import InputColumn
 from batch.records.histogram import Histogram
+from batch.wording import counted
 
 Hook = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded model with its hooks: equal records give equal predictions, wherever it runs.
+    """A loaded model with its hooks: equal records give equal predictions on every host.
 
-    `columns` are the raw columns, `features` what the model reads (None: all there is), a
-    single string for one text column.
+    `columns` are the raw columns, `features` those the model reads (None: all), a single string
+    for one text column.
     """
 
     estimator: Any
@@ -41,7 +42,7 @@ class Scorer:
     reference: Histogram | None = None
 
     def use_one_thread(self) -> None:
-        """For as many processes or lanes as cores, which leave no cores for threads within."""
+        """Set every `n_jobs` to 1: processes or threads already use all cores."""
         for estimator in _estimators_within(self.estimator):
             if hasattr(estimator, "n_jobs"):
                 estimator.n_jobs = 1
@@ -49,20 +50,20 @@ class Scorer:
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One row of predictions for each record, in order.
 
-        The model's own exceptions pass through: the caller finds the records they come from.
-        Raises `DoesNotFit` where a hook or the model breaks the rules for every record.
+        The model's own exceptions pass through, and the caller finds the records that cause them.
+        Raises `DoesNotFit` if a hook or the model breaks a rule for every record.
         """
         return self.score_frame(to_frame(batch, self.columns))
 
     def score_frame(self, frame: pd.DataFrame) -> pa.RecordBatch:
-        """`score` for records that are a DataFrame already."""
+        """`score` for records that are already a DataFrame."""
         rows = len(frame)
         with _SILENCE:
             if self.preprocess:
-                frame = _kept_rows("preprocess", self.preprocess(frame), rows)
+                frame = _require_same_rows("preprocess", self.preprocess(frame), rows)
             predictions = self._predict(self._select(frame), rows)
             if self.postprocess:
-                predictions = _kept_rows("postprocess", self.postprocess(predictions), rows)
+                predictions = _require_same_rows("postprocess", self.postprocess(predictions), rows)
         return _to_arrow(predictions)
 
     def _select(self, frame: pd.DataFrame) -> Any:
@@ -72,41 +73,41 @@ class Scorer:
         missing = [name for name in wanted if name not in frame.columns]
         if missing:
             raise DoesNotFit(
-                f"the model needs the features {', '.join(missing)}; found "
+                f"features missing: {', '.join(missing)}; found "
                 f"{', '.join(map(str, frame.columns))}",
-                "add the columns under [input.columns], or name the preprocess hook that makes them",
+                "add the columns under [input.columns], or set the preprocess hook that computes them",
             )
         if isinstance(self.features, str):
             return frame[self.features]
-        # Choosing columns copies them.
+        # Selecting columns copies them.
         is_whole = list(frame.columns) == wanted
         return self._as_trained(frame if is_whole else frame[wanted])
 
     def _as_trained(self, frame: pd.DataFrame) -> Any:
-        """An array for a model that counted its columns in training and saw no names."""
+        """An array for a model that was trained without column names."""
         has_names = hasattr(self.estimator, "feature_names_in_")
         has_count = hasattr(self.estimator, "n_features_in_")
         return frame.to_numpy() if has_count and not has_names else frame
 
     def _predict(self, features: Any, rows: int) -> pd.DataFrame:
-        found: dict[str, Any] = {}
+        columns: dict[str, Any] = {}
         classes = getattr(self.estimator, "classes_", None)
         for method, answer in ask(self.estimator, self.methods, features).items():
-            found.update(_named(method, answer, classes))
-        wrong = {name: len(values) for name, values in found.items() if len(values) != rows}
+            columns.update(_named(method, answer, classes))
+        wrong = {name: len(values) for name, values in columns.items() if len(values) != rows}
         if wrong:
             raise DoesNotFit(
-                f"the model gave {wrong} predictions for {rows} records",
+                f"the model returned {wrong} predictions for {counted(rows, 'record')}",
                 'a text model reads one column: set features = "NAME"',
             )
-        return pd.DataFrame(found)
+        return pd.DataFrame(columns)
 
 
 class _Silence:
     """No warnings while any thread is inside.
 
-    What fits was settled by the golden rows; under cron a warning would be a mail. Python's own
-    `catch_warnings` is for one thread: what another one set meanwhile, it would set again.
+    The golden rows have shown that the model works here; under cron a warning would become a mail.
+    Python's own `catch_warnings` is for one thread: it would undo what another one has set meanwhile.
     """
 
     def __init__(self) -> None:
@@ -133,49 +134,49 @@ _SILENCE = _Silence()
 
 
 def _estimators_within(estimator: Any) -> Iterator[Any]:
-    """The estimator and all that it consists of; what was fitted is no parameter."""
-    waiting, seen = [estimator], set[int]()
-    while waiting:
-        found = waiting.pop()
-        if id(found) in seen:
+    """The estimator and all estimators in it, including fitted ones, which are not parameters."""
+    pending, seen = [estimator], set[int]()
+    while pending:
+        item = pending.pop()
+        if id(item) in seen:
             continue
-        seen.add(id(found))
-        match found:
+        seen.add(id(item))
+        match item:
             case BaseEstimator():
-                yield found
-                waiting.extend(vars(found).values())
+                yield item
+                pending.extend(vars(item).values())
             case dict():
-                waiting.extend(found.values())
+                pending.extend(item.values())
             case list() | tuple():
-                waiting.extend(found)
-            case np.ndarray() if found.dtype == object:
-                waiting.extend(found.flat)
+                pending.extend(item)
+            case np.ndarray() if item.dtype == object:
+                pending.extend(item.flat)
 
 
-def _kept_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
+def _require_same_rows(hook: str, frame: Any, rows: int) -> pd.DataFrame:
     if not isinstance(frame, pd.DataFrame):
         raise DoesNotFit(f"the {hook} hook returned {type(frame).__name__}, expected a DataFrame")
     if len(frame) != rows or not frame.index.equals(pd.RangeIndex(rows)):
         raise DoesNotFit(
-            f"the {hook} hook got {rows} rows and returned {len(frame)}, or changed "
+            f"the {hook} hook got {counted(rows, 'row')} and returned {len(frame):,}, or changed "
             "their order or index; expected the same rows in the same order"
         )
     if frame.columns.empty:
         raise DoesNotFit(f"the {hook} hook returned no columns")
     if not frame.columns.is_unique:
-        raise DoesNotFit(f"the {hook} hook returned a column more than once")
+        raise DoesNotFit(f"the {hook} hook returned duplicate columns")
     return frame
 
 
 def _named(method: str, answer: Any, classes: Any) -> Iterator[tuple[str, Any]]:
-    """The columns that one method's answer becomes."""
+    """The prediction columns for one method's result."""
     prefix = {
         "predict": "prediction",
         "predict_proba": "probability",
         "decision_function": "score",
         "transform": "component",
     }[method]
-    if isinstance(answer, list):  # A classifier with several outputs: one array for each.
+    if isinstance(answer, list):  # A classifier with several outputs: one array per output.
         for output, (array, labels) in enumerate(zip(answer, classes, strict=True)):
             for name, values in _columns(prefix, array, labels):
                 yield f"{name}_{output}", values

@@ -1,4 +1,4 @@
-"""The sidecar: what a model file needs said about it, in `MODEL.json` beside it."""
+"""The sidecar: the description of a model file, in `MODEL.json` next to it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _PACKAGES = ("scikit-learn", "numpy", "scipy", "pandas", "joblib")
 
 
 class GoldenRows(Document, frozen=True):
-    """Raw records of training and the predictions that the model gave for them then."""
+    """Raw training records and the model's predictions for them."""
 
     records: tuple[dict[str, Scalar], ...]
     predictions: dict[str, tuple[Scalar, ...]]
 
 
 class Sidecar(Document, frozen=True):
-    """What `save_model` knew: versions, raw columns, features, reference and golden rows.
+    """The model as `save_model` saw it: versions, raw columns, features, reference and golden rows.
 
-    `modules` are all modules that the model's classes and functions come from.
+    `modules` are the modules of all its classes and functions.
     """
 
     format: str
@@ -53,10 +53,10 @@ class Sidecar(Document, frozen=True):
 
     @property
     def is_thread_safe(self) -> bool:
-        """Whether several threads may ask the model at once, and gain by it.
+        """Whether several threads may call the model concurrently, and benefit.
 
-        Estimators of scikit-learn's own do, but those that take text apart in Python; of other
-        classes nobody knows.
+        True for scikit-learn's own estimators, except text vectorisers, which work in Python; other
+        classes are unknown.
         """
         foreign = {name for name in self.modules if name.partition(".")[0] not in _THREAD_SAFE}
         slow = {name for name in self.modules if name.startswith(_PURE_PYTHON)}
@@ -64,7 +64,7 @@ class Sidecar(Document, frozen=True):
 
 
 def sidecar_path(model_path: Path) -> Path:
-    """Where the sidecar of a model file lies: beside it."""
+    """The sidecar's path, next to the model file."""
     return model_path.with_name(model_path.name + ".json")
 
 
@@ -73,9 +73,9 @@ def read_model_file(
 ) -> tuple[str, Sidecar | None]:
     """The sha256 of a model file, and its sidecar if it has one.
 
-    `source` is where the file comes from, for messages. Raises `TryAgain` while model and sidecar
-    are being replaced, `DoesNotFit` where there is no model, and when they disagree for longer
-    than that or with the pin.
+    `source` is the origin of the file, for messages. Raises `TryAgain` while model and sidecar are
+    being replaced, `DoesNotFit` if there is no model, if it does not match the sidecar for longer
+    than that, and if it does not match the pin.
     """
     source = source or str(model_path)
     try:
@@ -87,37 +87,37 @@ def read_model_file(
         ) from None
     try:
         sidecar = _read_sidecar(sidecar_path(model_path))
-    except Damaged as error:  # Half of it is there.
+    except Damaged as error:  # It is only partly written.
         raise _disagreement(model_path, error.message) from None
     if sidecar and sidecar.sha256 != sha256:
-        found = f"{source}: found sha256 {sha256}, its sidecar says {sidecar.sha256}"
-        raise _disagreement(model_path, found)
+        message = f"{source}: found sha256 {sha256}, but the sidecar is for {sidecar.sha256}"
+        raise _disagreement(model_path, message)
     if pin and pin != sha256:
         raise DoesNotFit(
-            f"{source}: found sha256 {sha256}, the job file pins {pin}",
-            "put the pinned model back, or change model.sha256 in the job file",
+            f"{source}: found sha256 {sha256}, but model.sha256 is {pin}",
+            "restore that model, or change model.sha256 in the job file",
         )
     return sha256, sidecar
 
 
 def as_scalar(value: object) -> Scalar:
-    """A value as JSON can hold it: moments as text, NaN as null, infinities as text."""
+    """A value as JSON: dates and times as text, NaN as null, infinities as text."""
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else str(value)
-    return value  # type: ignore[return-value]  # Arrow's to_pylist gives no other values.
+    return value  # type: ignore[return-value]  # Arrow's to_pylist returns no other values.
 
 
 def installed_versions() -> dict[str, str]:
-    """The versions that decide whether a saved model can be loaded, of this environment."""
-    found = {"python": platform.python_version()}
+    """The installed versions that decide whether a saved model can be loaded."""
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _read_sidecar(path: Path) -> Sidecar | None:
@@ -135,8 +135,8 @@ def _read_sidecar(path: Path) -> Sidecar | None:
     return sidecar
 
 
-def _disagreement(model_path: Path, found: str) -> BatchError:
+def _disagreement(model_path: Path, message: str) -> BatchError:
     newest = max(path.stat().st_mtime for path in (model_path, sidecar_path(model_path)))
     if time.time() - newest < REPLACED_WITHIN_SECONDS:
-        return TryAgain(f"{found}: it is being replaced", "the next run takes the new model")
-    return DoesNotFit(found, "save the model again with save_model, or remove the sidecar")
+        return TryAgain(f"{message}: it is being replaced", "the next run uses the new model")
+    return DoesNotFit(message, "save the model again with save_model, or remove the sidecar")

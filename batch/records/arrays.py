@@ -1,7 +1,7 @@
 """Between Arrow and NumPy without copies, and without pandas.
 
-Arrow's own `to_numpy`, `array` and `scalar` import pandas where it is installed: half a second
-and 50 MB that whoever only reads predictions has no use for.
+Arrow's own `to_numpy`, `array` and `scalar` import pandas if it is installed: half a second and
+50 MB that applications which only read predictions should not pay for.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-#: Bytes looked at together: what lies in the cache is looked at fastest.
+#: Bytes scanned together: as many as fit into the cache.
 _GLANCE_BYTES = 1 << 18
 
 
 def to_numpy(array: pa.Array) -> np.ndarray:
-    """The values of a numeric or boolean array, read-only; anything where it is null."""
+    """The values of a numeric or boolean array, read-only; undefined at nulls."""
     import numpy as np
     import pyarrow as pa
 
@@ -29,43 +29,43 @@ def to_numpy(array: pa.Array) -> np.ndarray:
         return to_numpy(array.cast("uint8")).view(np.bool_)
     buffers = [None, array.buffers()[1]]
     whole = pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset)
-    found: np.ndarray = np.from_dlpack(whole)
-    return found
+    values: np.ndarray = np.from_dlpack(whole)
+    return values
 
 
 def in_one(chunks: pa.ChunkedArray) -> pa.Array:
-    """All values in one array; Arrow's `combine_chunks` would copy a single one, too."""
+    """All values in one array; Arrow's `combine_chunks` copies even a single chunk."""
     return chunks.chunk(0) if chunks.num_chunks == 1 else chunks.combine_chunks()
 
 
 def to_arrow(numbers: np.ndarray) -> pa.Array:
-    """An int64 array of the same memory."""
+    """An int64 array that shares the memory."""
     import pyarrow as pa
 
     return pa.Array.from_buffers(pa.int64(), len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def text_buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Where each text begins, where the last one ends, and the bytes of all; nothing is copied."""
+    """The offset of each text, the end of the last one, and the bytes of all; nothing is copied."""
     import numpy as np
     import pyarrow as pa
 
     _, offsets, data = texts.buffers()
     kind = pa.int64() if pa.types.is_large_string(texts.type) else pa.int32()
-    if offsets is None:  # Of no text at all.
+    if offsets is None:  # An array without texts.
         return np.zeros(1, np.int32), np.zeros(0, np.uint8)
     begins = pa.Array.from_buffers(kind, len(texts) + 1, [None, offsets], offset=texts.offset)
     return to_numpy(begins), np.frombuffer(data or b"", np.uint8)
 
 
 def text_array(texts: Sequence[str], kind: pa.DataType) -> pa.Array:
-    """The texts as an array of this type. Raises UnicodeEncodeError."""
+    """The texts as an array of this type. Raises UnicodeEncodeError for lone surrogates."""
     import numpy as np
     import pyarrow as pa
 
     data = "".join(texts).encode()
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
-    if lengths.sum() < len(data):  # Some characters are of several bytes.
+    if lengths.sum() < len(data):  # Some characters take several bytes.
         lengths = np.fromiter((len(text.encode()) for text in texts), np.int64, len(texts))
     begins = np.concatenate(([0], np.cumsum(lengths)))
     offsets = begins.astype(np.int64 if pa.types.is_large_string(kind) else np.int32)
@@ -75,21 +75,21 @@ def text_array(texts: Sequence[str], kind: pa.DataType) -> pa.Array:
 
 
 def arrow_owned(data: bytes) -> pa.Buffer:
-    """A copy that Arrow's threads may let go of at any time.
+    """A copy that Arrow's threads may release at any time.
 
-    One that lets go of Python's own bytes while the process ends aborts it (apache/arrow#34314).
+    A thread that releases Python's own bytes while the process exits aborts it (apache/arrow#34314).
     """
     import numpy as np
     import pyarrow as pa
 
     buffer = pa.allocate_buffer(len(data))
-    # By NumPy: other threads run meanwhile.
+    # NumPy releases the GIL while it copies.
     np.copyto(np.frombuffer(buffer, np.uint8), np.frombuffer(data, np.uint8))
     return buffer
 
 
 def has_nan(values: pa.Array) -> bool:
-    """Whether a float array holds NaN. Arrays of other types do not."""
+    """Whether an array contains NaN; only float arrays can."""
     import numpy as np
     import pyarrow as pa
 
@@ -97,13 +97,13 @@ def has_nan(values: pa.Array) -> bool:
 
 
 def glances(data: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Bytes in parts that fit into the cache, each with its position."""
+    """Slices of the bytes that fit into the cache, each with its position."""
     for start in range(0, len(data), _GLANCE_BYTES):
         yield start, data[start : start + _GLANCE_BYTES]
 
 
 def may_contain(texts: pa.Array, byte: int) -> bool:
-    """Whether the memory of an array of strings has a byte in it: if not, no string has."""
+    """Whether a byte occurs in the memory of a string array. False: it is in none of the strings."""
     import numpy as np
 
     data = texts.buffers()[2]
@@ -111,5 +111,5 @@ def may_contain(texts: pa.Array, byte: int) -> bool:
 
 
 def contains(data: np.ndarray, byte: int) -> bool:
-    """Whether a byte is there."""
+    """Whether a byte occurs in the data."""
     return any((glance == byte).any() for _, glance in glances(data))

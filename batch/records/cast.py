@@ -1,7 +1,7 @@
-"""Turn text, JSON values and Parquet columns into typed arrays, and name what does not fit.
+"""Cast text, JSON values and Parquet columns to typed arrays, and report values that do not match.
 
-Every public function returns the typed array, with null where a value does not fit, and the
-positions of those values in ascending order.
+Every public function returns the typed array, with null for each value that does not match the type,
+and the positions of those values in ascending order.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _INT64_SPAN = 2.0**63
 
 
 class WrongType(BadData):
-    """A Parquet column of a type that cannot become the type the job wants."""
+    """A Parquet column whose type cannot be converted to the declared type."""
 
 
 def cast_text(values: pa.Array, column: InputColumn, *, decimal: str = ".") -> Cast:
-    """Text as it stands in CSV, null where the text means null."""
+    """Text as it is in the CSV file, null where the text means null."""
     match column.type:
         case "int64" | "float64" | "date" | "timestamp":
             array = parse_text(values, column, decimal)
@@ -42,9 +42,9 @@ def cast_text(values: pa.Array, column: InputColumn, *, decimal: str = ".") -> C
 
 
 def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
-    """JSON scalars. A number is not text, but a whole number may stand for a string key.
+    """JSON scalars. A number is not text, but an integer is accepted as a string key.
 
-    A column of no known type takes what Arrow makes of the values.
+    A column without a declared type gets the type that Arrow infers.
     """
     given = pa.array([value is not None for value in values], pa.bool_())
     match column.type:
@@ -65,35 +65,35 @@ def cast_values(values: Sequence[Any], column: InputColumn) -> Cast:
 
 
 def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
-    """A Parquet column. Raises `WrongType` where its type can never fit."""
-    # Nearly all numbers are fine as they are, and many small inputs have very many columns.
+    """A Parquet column. Raises `WrongType` for an incompatible type."""
+    # The fast path: nearly all numbers match as they are, and many small inputs have many columns.
     is_wanted = (values.type, column.type) in _WANTED
     if is_wanted and not values.null_count and not has_nan(values):
         return values, []
-    found = type_of_arrow(values.type)
+    file_type = type_of_arrow(values.type)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), arrow_type(column)), []
-    if found is None or (column.type and (found, column.type) not in _FITTING):
-        wanted = column.type or "a type that models and predictions can carry"
+    if file_type is None or (column.type and (file_type, column.type) not in _COMPATIBLE):
+        wanted = column.type or "a supported type"
         raise WrongType(f"column {column.name!r}: found {values.type}, expected {wanted}")
     if pa.types.is_floating(values.type):
         values = _nan_as_null(values)
     given = pc.is_valid(values)
-    if found == "string":
-        # By way of bytes: only that cast looks whether they are text.
+    if file_type == "string":
+        # Via binary: only that cast validates UTF-8.
         values = cast_most(values.cast(pa.binary()), pa.string(), lambda part: part.cast("string"))
     is_number = pa.types.is_floating(values.type) or pa.types.is_integer(values.type)
     if column.type is None and not is_number:
-        column = msgspec.structs.replace(column, type=found)
+        column = msgspec.structs.replace(column, type=file_type)
     return _judge(given, _from_arrow(values, column), column)
 
 
 _WANTED = {
     (pa.int64(), "int64"), (pa.int64(), None), (pa.float64(), "float64"), (pa.float64(), None),
 }  # fmt: skip
-_FITTING = {
+_COMPATIBLE = {
     ("string", "string"), ("string", "category"), ("int64", "category"), ("int64", "int64"),
     ("float64", "int64"), ("int64", "float64"), ("float64", "float64"), ("bool", "bool"),
     ("date", "date"), ("date", "timestamp"), ("timestamp", "timestamp"),
@@ -101,10 +101,10 @@ _FITTING = {
 
 
 def _judge(given: pa.Array, array: pa.Array, column: InputColumn) -> Cast:
-    """Whatever was `given` and is null now does not fit.
+    """A value that was `given` and is null after the cast does not match the type.
 
-    Neither does a category that training never saw, unless null is allowed: the model sees null
-    for it then.
+    Neither does a category not seen in training, unless the column is nullable: then the model gets
+    null for it.
     """
     takes_all = column.type != "category" or column.nullable
     if takes_all and not array.null_count:
@@ -118,7 +118,7 @@ def _judge(given: pa.Array, array: pa.Array, column: InputColumn) -> Cast:
 
 
 def _whole(column: InputColumn) -> InputColumn:
-    """The column of whole numbers that a category of whole numbers is first read as."""
+    """The int64 column that a category of integers is parsed as first."""
     return msgspec.structs.replace(column, type="int64")
 
 
@@ -128,7 +128,7 @@ def _whole(column: InputColumn) -> InputColumn:
 def _untyped(values: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(values)
-    except (OverflowError, pa.ArrowException):  # Mixed: nobody can tell which of them fit.
+    except (OverflowError, pa.ArrowException):  # Mixed types: none of them is the right one.
         return pa.nulls(len(values))
 
 
@@ -138,7 +138,7 @@ def _from_scalars(values: Sequence[Any], column: InputColumn) -> pa.Array:
         try:
             return pa.array(values, arrow_type(column))
         except (OverflowError, pa.ArrowInvalid):
-            pass  # A whole number of more than 64 bits.
+            pass  # An integer of more than 64 bits.
     convert = {"int64": _json_int, "float64": _json_float, "bool": _json_bool}[str(column.type)]
     return pa.array([convert(value) for value in values], arrow_type(column))
 
@@ -166,7 +166,7 @@ def _json_bool(value: Any) -> bool | None:
 def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
     match column.type:
         case None:
-            return values  # Numbers, as wide as the file has them.
+            return values  # Numbers keep the width of the file.
         case "int64" if pa.types.is_floating(values.type):
             return _whole_numbers(values)
         case "float64":
@@ -188,7 +188,7 @@ def _nan_as_null(values: pa.Array) -> pa.Array:
 
 
 def _whole_numbers(values: pa.Array) -> pa.Array:
-    """Floats as int64; null for those that are not whole or too large."""
+    """Floats as int64; null for fractions and for numbers out of range."""
     values = values.cast(pa.float64())
     fits = pc.and_(
         pc.equal(pc.floor(values), values),

@@ -1,4 +1,4 @@
-"""The records in memory at once, typed, each with its number within the input."""
+"""Chunks: typed records in memory, each with its number within the input."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from batch.records.columns import InputColumn
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: A raw record is kept up to this many characters.
+#: A rejected record is stored up to this many characters.
 RAW_CHARACTERS = 10_000
 
-#: A chunk as it is read has about so many bytes at the most.
+#: The approximate maximum size of a chunk.
 CHUNK_BYTES = 12 << 20
 
-#: A value is shown in a reason up to this many characters.
+#: A value appears in a reason up to this many characters.
 SHOWN_CHARACTERS = 80
 
 
 class UnreadableInput(BadData):
-    """An input that yields no trustworthy records: nothing of it is published."""
+    """An input without trustworthy records: none of them is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,9 @@ class Reject:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Typed records, and the rejects met while reading them.
+    """Typed records, and the rejects found while reading them.
 
-    `rows` (int64) are the numbers of the records of `records`; `raw(i)` is record i as it stands
-    in the input.
+    `rows` (int64) holds the record numbers of `records`; `raw(i)` is record i as it is in the input.
     """
 
     records: pa.RecordBatch
@@ -57,10 +56,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Untyped:
-    """The next records of an input, counted and numbered, but not typed yet: calling it does that.
+    """The next records of an input: counted and numbered, but not typed before it is called.
 
-    Any thread may call it, also while the next ones are read; it may raise `UnreadableInput`. `rows`
-    is how many records there are, of about so many `bytes`.
+    Any thread may call it, even while later records are read; it may raise `UnreadableInput`. `rows`
+    is the number of records, `bytes` their approximate size.
     """
 
     rows: int
@@ -71,13 +70,13 @@ class Untyped:
         return self.make()
 
 
-#: Reads an input at a local path, piece by piece; raises `UnreadableInput`.
+#: Reads an input at a local path, in pieces; raises `UnreadableInput`.
 Decoder = Callable[[str], Iterator[Untyped]]
 
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A decoded column: values, and the positions of those that do not fit its type."""
+    """A decoded column: values, and the positions of those that do not match its type."""
 
     column: InputColumn
     values: pa.Array
@@ -92,33 +91,33 @@ def assemble(
     shown: Callable[[str, int], str],
     rejects: Mapping[int, Reject] | None = None,
 ) -> Chunk:
-    """Split decoded records into those that fit and rejects, one reject a record.
+    """Split decoded records into valid ones and rejects, one reject per record.
 
-    `shown(column, i)` is the value of record i as a person should see it; `rejects` are those
-    found before, by row.
+    `shown(column, i)` is the value of record i for a message; `rejects` are those found earlier,
+    by row.
     """
     import pyarrow as pa
 
-    found = dict(rejects or {})
-    lost: dict[int, tuple[str, str]] = {}
+    all_rejects = dict(rejects or {})
+    reasons: dict[int, tuple[str, str]] = {}
     for typed in columns:
         name, wanted = typed.column.name, typed.column.type
         for index in typed.bad:
-            lost.setdefault(index, (name, f"found {shown(name, index)}, expected {wanted}"))
+            reasons.setdefault(index, (name, f"found {shown(name, index)}, expected {wanted}"))
         for index in [] if typed.column.nullable else _nulls(typed.values):
-            lost.setdefault(index, (name, "null, where none is allowed"))
-    for index, (name, reason) in lost.items():
+            reasons.setdefault(index, (name, "null in a non-nullable column"))
+    for index, (name, reason) in reasons.items():
         row = rows[index].as_py()
-        found[row] = Reject(row, name, reason, raw(index)[:RAW_CHARACTERS])
+        all_rejects[row] = Reject(row, name, reason, raw(index)[:RAW_CHARACTERS])
     batch = pa.RecordBatch.from_arrays(
         [typed.values for typed in columns], [typed.column.name for typed in columns]
     )
-    rejected = tuple(found[row] for row in sorted(found))
-    if not lost:
+    rejected = tuple(all_rejects[row] for row in sorted(all_rejects))
+    if not reasons:
         return Chunk(batch, rows, rejected, raw)
-    kept = [index for index in range(len(rows)) if index not in lost]
-    positions = pa.array(kept, pa.int64())
-    return Chunk(batch.take(positions), rows.take(positions), rejected, lambda i: raw(kept[i]))
+    valid = [index for index in range(len(rows)) if index not in reasons]
+    positions = pa.array(valid, pa.int64())
+    return Chunk(batch.take(positions), rows.take(positions), rejected, lambda i: raw(valid[i]))
 
 
 def _nulls(values: pa.Array) -> list[int]:

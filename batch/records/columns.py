@@ -1,4 +1,4 @@
-"""The columns that a job reads: their types, who says so, and what they are in Arrow."""
+"""The columns a job reads: their types, and the matching Arrow types."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ Scalar = str | int | float | bool | None
 class InputColumn(Document, frozen=True):
     """One column of the records.
 
-    A `type` of None means: whatever the Parquet file says. `dtype` is the pandas dtype that the
-    model saw in training, `categories` those of a category, in the order of training, which
-    means something where it is `ordered`.
+    A `type` of None means the type of the Parquet file. `dtype` is the pandas dtype in training,
+    `categories` are those of a category column in training order, which matters if it is `ordered`.
     """
 
     name: str
@@ -34,7 +33,7 @@ class InputColumn(Document, frozen=True):
 
 
 def arrow_type(column: InputColumn) -> pa.DataType:
-    """The Arrow type that a column of a known type has in memory and in parts."""
+    """The Arrow type of a column with a declared type, in memory and in parts."""
     import pyarrow as pa
 
     match column.type:
@@ -54,48 +53,48 @@ def arrow_type(column: InputColumn) -> pa.DataType:
             return pa.string()
 
 
-#: The names that the manifest gives to types, where Arrow has others.
+#: The manifest's names of types, where Arrow's differ.
 _TYPE_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16",
                "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}  # fmt: skip
 
 
-def type_name(found: pa.DataType) -> str:
-    """The name that the manifest gives to an Arrow type of a part."""
-    return _TYPE_NAMES.get(str(found), str(found))
+def type_name(kind: pa.DataType) -> str:
+    """The manifest's name of an Arrow type."""
+    return _TYPE_NAMES.get(str(kind), str(kind))
 
 
 def named_type(name: str) -> pa.DataType:
-    """The Arrow type that a manifest names. Raises ValueError for a name that is none."""
+    """The Arrow type of a name in a manifest. Raises ValueError for an unknown name."""
     import pyarrow as pa
 
     named = {"date": pa.date32(), "timestamp": pa.timestamp("us", "UTC")}
     return named.get(name) or pa.type_for_alias(name)
 
 
-def type_of_arrow(found: pa.DataType) -> ColumnType | None:
-    """The column type that carries an Arrow type of a Parquet file, None if there is none."""
+def type_of_arrow(kind: pa.DataType) -> ColumnType | None:
+    """The column type that can hold an Arrow type of a Parquet file, None if there is none."""
     import pyarrow as pa
 
     types = pa.types
-    if types.is_dictionary(found):
-        return type_of_arrow(found.value_type)
-    kinds: list[tuple[ColumnType, bool]] = [
+    if types.is_dictionary(kind):
+        return type_of_arrow(kind.value_type)
+    candidates: list[tuple[ColumnType, bool]] = [
         (
             "string",
-            types.is_string(found) or types.is_large_string(found) or types.is_string_view(found),
+            types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind),
         ),
-        # A decimal without a fraction is how databases export whole numbers, keys among them.
+        # Databases export integers, keys among them, as decimals without a fraction.
         (
             "int64",
-            (types.is_integer(found) and found != pa.uint64())
-            or (types.is_decimal(found) and found.scale <= 0),
+            (types.is_integer(kind) and kind != pa.uint64())
+            or (types.is_decimal(kind) and kind.scale <= 0),
         ),
-        ("float64", types.is_floating(found) or types.is_decimal(found)),
-        ("bool", types.is_boolean(found)),
-        ("date", types.is_date(found)),
-        ("timestamp", types.is_timestamp(found)),
+        ("float64", types.is_floating(kind) or types.is_decimal(kind)),
+        ("bool", types.is_boolean(kind)),
+        ("date", types.is_date(kind)),
+        ("timestamp", types.is_timestamp(kind)),
     ]
-    return next((kind for kind, holds in kinds if holds), None)
+    return next((name for name, matches in candidates if matches), None)
 
 
 ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]

@@ -1,4 +1,4 @@
-"""What the program writes as JSON: typed, readable by a person, refused by the name of the bad field."""
+"""JSON documents: typed, readable by people, and refused with the name of the bad field."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AnyDocument = TypeVar("AnyDocument", bound=Document)
 
 
 def encode(document: Document) -> bytes:
-    """The document as JSON that a person can read."""
+    """The document as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 

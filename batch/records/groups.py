@@ -1,4 +1,4 @@
-"""Small things taken together, up to a size."""
+"""Group consecutive items up to a size limit."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Item = TypeVar("Item")
 def neighbours(
     items: Iterable[Item], *, size: Callable[[Item], int], most: int
 ) -> Iterator[list[Item]]:
-    """All items in their order, in lists of up to `most` in size; a larger item is alone."""
-    together, held = list[Item](), 0
+    """All items in order, in lists of a total size up to `most`; a larger item gets its own list."""
+    group, group_size = list[Item](), 0
     for item in items:
-        if together and held + size(item) > most:
-            yield together
-            together, held = [], 0
-        together.append(item)
-        held += size(item)
-    if together:
-        yield together
+        if group and group_size + size(item) > most:
+            yield group
+            group, group_size = [], 0
+        group.append(item)
+        group_size += size(item)
+    if group:
+        yield group

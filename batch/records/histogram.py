@@ -1,4 +1,4 @@
-"""Histograms of predictions: fixed bins, so that they merge whatever the chunks were."""
+"""Histograms of predictions: fixed bins, so that those of any chunks can be merged."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ BINS = 20
 
 
 def main_column(predictions: pa.RecordBatch | pa.Table) -> str | None:
-    """The column that stands for a prediction: the last probability, else the first number."""
+    """The column that represents the prediction: the last probability, else the first number."""
     numbers = _numbers(predictions)
     probabilities = [name for name in numbers if name.startswith("probability")]
     return probabilities[-1] if probabilities else next(iter(numbers), None)
 
 
 def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
-    """The histogram of a model's main prediction, None for one that is text.
+    """The histogram of a model's main prediction, None for text.
 
     Probabilities get 20 bins on [0, 1], other numbers 20 bins of equal population.
     """
@@ -43,7 +43,7 @@ def reference_histogram(predictions: pa.RecordBatch) -> Histogram | None:
 
 
 def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) -> Histogram | None:
-    """A histogram without counts, with the reference's bins, or [0, 1] for probabilities."""
+    """A histogram with zero counts and the reference's bins, or bins on [0, 1] for probabilities."""
     if reference and reference.column in _numbers(predictions):
         return Histogram(
             column=reference.column, edges=reference.edges, counts=(0,) * len(reference.counts)
@@ -55,7 +55,7 @@ def empty_histogram(reference: Histogram | None, predictions: pa.RecordBatch) ->
 
 
 def fill(histogram: Histogram, predictions: pa.RecordBatch) -> Histogram:
-    """The histogram with a batch of predictions counted in."""
+    """The histogram with the counts of a batch of predictions added."""
     import numpy as np
 
     values = np.clip(
@@ -75,7 +75,7 @@ def fill(histogram: Histogram, predictions: pa.RecordBatch) -> Histogram:
 
 
 def merge(histograms: Iterable[Histogram]) -> Histogram:
-    """The sum of histograms that have the same bins."""
+    """The sum of histograms with the same bins."""
     first, *others = histograms
     counts = list(first.counts)
     for other in others:
@@ -84,39 +84,40 @@ def merge(histograms: Iterable[Histogram]) -> Histogram:
 
 
 def merged(histograms: Iterable[Histogram | None]) -> Histogram | None:
-    """The sum of those that are there; None for none, and where they have different bins."""
-    found = [one for one in histograms if one]
-    return merge(found) if found and all(has_same_bins(found[0], one) for one in found) else None
+    """The sum of the histograms that are not None; None without any, or if their bins differ."""
+    given = [histogram for histogram in histograms if histogram]
+    is_mergeable = given and all(has_same_bins(given[0], other) for other in given)
+    return merge(given) if is_mergeable else None
 
 
-def has_same_bins(one: Histogram | None, other: Histogram | None) -> bool:
-    """Whether both are there and their counts can be compared bin by bin."""
-    return bool(one and other and (one.column, one.edges) == (other.column, other.edges))
+def has_same_bins(first: Histogram | None, second: Histogram | None) -> bool:
+    """Whether neither is None and their counts can be compared bin by bin."""
+    return bool(first and second and (first.column, first.edges) == (second.column, second.edges))
 
 
-def stability_index(found: Histogram, baseline: Histogram) -> float:
-    """How far a distribution has moved from another one in the same bins.
+def stability_index(current: Histogram, baseline: Histogram) -> float:
+    """How far a distribution has shifted from another one in the same bins.
 
     The population stability index, the sum of (p - q) ln(p / q) over the bins (Siddiqi, Credit
-    Risk Scorecards, 2006): below 0.1 hardly, above 0.25 much. Half a record more in every bin
-    keeps it finite where a bin is empty.
+    Risk Scorecards, 2006): below 0.1 little, above 0.25 much. Half a record added to every bin
+    keeps it finite if a bin is empty.
     """
-    shares = [_shares(found), _shares(baseline)]
+    shares = [_shares(current), _shares(baseline)]
     return math.fsum((p - q) * math.log(p / q) for p, q in zip(*shares, strict=True))
 
 
-def explained_by_chance(found: Histogram, baseline: Histogram) -> float:
+def explained_by_chance(current: Histogram, baseline: Histogram) -> float:
     """The stability index that one in a thousand pairs of samples of these sizes exceeds.
 
-    Of one distribution, the index times nm / (n + m) is nearly chi-squared with one degree of
-    freedom less than bins (Yurdakul, Statistical Properties of Population Stability Index, 2018).
+    For samples of one distribution, the index times nm / (n + m) is approximately chi-squared, with
+    one degree of freedom fewer than bins (Yurdakul, Statistical Properties of Population Stability Index, 2018).
     """
     from scipy.special import chdtri
 
-    sizes = sum(found.counts), sum(baseline.counts)
+    sizes = sum(current.counts), sum(baseline.counts)
     if not all(sizes):
         return math.inf
-    return float(chdtri(len(found.counts) - 1, 0.001)) * sum(1 / size for size in sizes)
+    return float(chdtri(len(current.counts) - 1, 0.001)) * sum(1 / size for size in sizes)
 
 
 def _shares(histogram: Histogram) -> list[float]:
@@ -147,9 +148,9 @@ def _unit_edges() -> tuple[float, ...]:
 
 
 class Histogram(Document, frozen=True):
-    """Counts of predictions in bins; `edges` has one number more than `counts`.
+    """Counts of predictions in bins; `edges` has one more element than `counts`.
 
-    Values below the first edge are in the first bin, values above the last one in the last.
+    Values below the first edge count in the first bin, values above the last edge in the last.
     """
 
     column: str

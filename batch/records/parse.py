@@ -1,4 +1,4 @@
-"""Text as values: numbers, booleans, dates and timestamps; null where it is none."""
+"""Parse text as numbers, booleans, dates and timestamps; null where it is not one."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _ZONE = r"(?:[zZ]|UTC|[+-]\d\d(?::?\d\d)?)"
 _TIME = rf"\d\d(?::\d\d(?::\d\d(?:\.\d{{1,9}})?)?(?: ?{_ZONE})?)?"
 
-#: What the text of a type looks like. Whatever does not is told apart at once: only values of
-#: the right shape that are no values all the same (2013-02-31) have to be searched for.
+#: The syntax of each type. Other text is excluded at once: only values with the right syntax that
+#: are invalid nevertheless (2013-02-31) have to be searched for.
 _SHAPES = {
     "int64": r"^[+-]?0*\d{1,19}(?:DECIMAL0*)?$",
     "float64": r"^[+-]?(?:(?:\d+(?:DECIMAL\d*)?|DECIMAL\d+)(?:[eE][+-]?\d+)?"
@@ -34,12 +34,12 @@ _SHAPES = {
 def parse_numbers(
     values: pa.Array, column: InputColumn, decimal: str, *, nulls: tuple[str, ...]
 ) -> pa.Array | None:
-    """Numbers, where each text is one as Arrow spells it; None where one may be null or is none."""
+    """Numbers, if Arrow accepts every text as one; None if any may mean null or is not a number."""
     kind = column.type
     if kind not in {"int64", "float64"} or _are_numbers(nulls, kind, decimal):
         return None
     if pc.min(pc.binary_length(values)).as_py() == 0:
-        return None  # Casting goes on to the last value, whatever the first one was.
+        return None  # A cast continues to the last value even if the first one fails.
     try:
         array = _parse_tidy(values, column, decimal)
     except pa.ArrowInvalid:
@@ -49,14 +49,14 @@ def parse_numbers(
 
 @functools.lru_cache
 def _are_numbers(texts: tuple[str, ...], kind: ColumnType, decimal: str) -> bool:
-    """Whether one of these texts is a number, of which nan is none."""
+    """Whether one of these texts is a number; nan is not."""
     column = InputColumn(name="", type=kind, nullable=True)
     array = parse_text(pa.array(texts, pa.string()), column, decimal)
     return bool(pc.any(pc.invert(pc.is_null(array, nan_is_null=True))).as_py())
 
 
 def parse_text(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array:
-    """Text as numbers, dates or timestamps; null where it is none."""
+    """Text as numbers, dates or timestamps; null where it is not one."""
     if column.format and column.type in {"date", "timestamp"}:
         return _parse_by_format(values, column, column.format)
     try:
@@ -72,7 +72,7 @@ def parse_text(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array:
 
 
 def _parse_tidy(values: pa.Array, column: InputColumn, decimal: str) -> pa.Array:
-    """All of it or ArrowInvalid: text as Arrow spells it."""
+    """Text in the syntax that Arrow accepts; raises ArrowInvalid unless all of it is."""
     match column.type:
         case "int64":
             if any(may_contain(values, ord(mark)) for mark in "xX") and _any_matches(
@@ -95,11 +95,11 @@ def _any_matches(values: pa.Array, pattern: str) -> bool:
 
 
 def _spellings(column: InputColumn, decimal: str) -> list[tuple[str, str]]:
-    """Patterns and replacements that make Arrow's spelling of text that has the right shape."""
+    """Patterns and replacements that turn valid text into the syntax Arrow accepts."""
     match column.type:
         case "int64":
-            # "3.0" is what pandas writes for a whole number in a column with nulls. No way
-            # through floats: 9007199254740993.0 must keep its last digit.
+            # pandas writes "3.0" for an integer in a column with nulls. Not via floats:
+            # 9007199254740993.0 must keep its last digit.
             return [(r"^\+", ""), (rf"{re.escape(decimal)}0*$", "")]
         case "float64":
             return [(r"^\+", ""), (re.escape(decimal), ".")]
@@ -111,7 +111,7 @@ def _spellings(column: InputColumn, decimal: str) -> list[tuple[str, str]]:
 
 
 def _parse_timestamps(values: pa.Array, zone: str) -> pa.Array:
-    """Timestamps with a zone keep their moment; those without are in `zone`."""
+    """Timestamps without a zone are in `zone`."""
     try:
         return in_zone(values.cast(pa.timestamp("us")), zone)
     except pa.ArrowInvalid:
@@ -124,15 +124,15 @@ def _parse_timestamps(values: pa.Array, zone: str) -> pa.Array:
 
 
 def in_zone(naive: pa.Array, zone: str) -> pa.Array:
-    """Raises ArrowInvalid for a time that a change of clocks skips or repeats."""
-    if zone == "UTC":  # Needs no database of time zones.
+    """Raises ArrowInvalid for a time that a daylight saving change skips or repeats."""
+    if zone == "UTC":  # Needs no time zone database.
         return naive.cast(UTC)
     return pc.assume_timezone(naive, zone).cast(UTC)
 
 
 def _parse_by_format(values: pa.Array, column: InputColumn, date_format: str) -> pa.Array:
-    # Arrow's strptime drops the offset of %z, knows no %f, and makes the 31st of February a day
-    # of March: Python's reads these, each text once.
+    # Arrow's strptime drops the offset of %z, does not support %f, and turns 31 February into a day
+    # in March. Python's handles all three; it parses each distinct text once.
     texts = pc.utf8_trim_whitespace(values).dictionary_encode()
     moments = [_moment(text, date_format) for text in texts.dictionary.to_pylist()]
     if column.type == "date":
@@ -146,13 +146,13 @@ def _parse_by_format(values: pa.Array, column: InputColumn, date_format: str) ->
 
 def _moment(text: str, date_format: str) -> datetime | None:
     try:
-        return datetime.strptime(text, date_format)  # noqa: DTZ007  # The caller knows the zone.
+        return datetime.strptime(text, date_format)  # noqa: DTZ007  # The caller sets the zone.
     except ValueError:
         return None
 
 
 def parse_bool(values: pa.Array) -> pa.Array:
-    """Text as booleans, in any case; null where it is none."""
+    """Text as booleans, case-insensitive; null where it is not one."""
     lower = pc.utf8_lower(pc.utf8_trim_whitespace(values))
     is_true = pc.is_in(lower, value_set=pa.array(_TRUE))
     known = pc.or_(is_true, pc.is_in(lower, value_set=pa.array(_FALSE)))
@@ -162,7 +162,7 @@ def parse_bool(values: pa.Array) -> pa.Array:
 def cast_most(
     values: pa.Array, target: pa.DataType, cast: Callable[[pa.Array], pa.Array]
 ) -> pa.Array:
-    """Cast all that can be cast; halves what cannot until single values remain, which are null."""
+    """Cast what can be cast. The rest is halved until single values remain, which become null."""
     try:
         return cast(values)
     except pa.ArrowInvalid:

@@ -1,4 +1,4 @@
-"""How text becomes values: which texts are null, and what a file's name says of its compression."""
+"""Options for text inputs: null texts, and the compression that a file name implies."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from batch.records.documents import Document
 
-#: What pandas reads as null unless told otherwise (pandas.read_csv, parameter `na_values`).
+#: The texts pandas reads as null by default (pandas.read_csv, parameter `na_values`).
 PANDAS_NULLS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
 
-
+#: In a key only the empty text is null.
 KEY_NULLS = ("",)
 
 
@@ -22,7 +22,7 @@ def compression_of(path: str) -> str | None:
 
 
 class TextOptions(Document, frozen=True):
-    """How the text of an input becomes values; `names` None: the first line names the columns."""
+    """How the text of an input is parsed; `names` None: the first line has the column names."""
 
     delimiter: str
     decimal: str

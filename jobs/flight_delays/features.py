@@ -3,7 +3,7 @@
 import pandas as pd
 from pandas import DataFrame
 
-#: The columns of a record that the features are made of. All are known at take-off.
+#: The raw columns the features are computed from. All are known at take-off.
 RAW_COLUMNS = (
     "year",
     "month",
@@ -31,11 +31,11 @@ MINUTES_PER_DAY = 24 * 60
 
 
 def add_features(frame: DataFrame) -> DataFrame:
-    """Add what the model looks at; every row by itself, rows and their order as they were.
+    """Add the features. Each row is computed from that row alone; rows and order do not change.
 
-    The scheduled times are local clocks written as numbers (1545 is 15:45), so
-    `scheduled_minutes` is off by the time zones between the two airports: the same for every
-    flight to one destination, and the model knows the destination.
+    The scheduled times are local times written as numbers (1545 is 15:45), so `scheduled_minutes`
+    is off by the time difference between the two airports: a constant for each destination, and
+    the model knows the destination.
     """
     leaves = _minute_of_day(frame["sched_dep_time"])
     arrives = _minute_of_day(frame["sched_arr_time"])

@@ -1,9 +1,8 @@
-"""Lay out the flights of December 2013 as a job finds its input: one CSV file per day.
+"""Write the flights of December 2013 as input for the job: one CSV file per day.
 
     python jobs/flight_delays/lay_out.py --first 1 --last 30
 
-A file holds what is known when a flight leaves, not how it arrives. Files that exist already
-are left alone.
+A file holds only what is known when a flight leaves. Existing files are left alone.
 """
 
 import argparse
@@ -20,7 +19,7 @@ from flights import archive
 MONTH = 12
 FIVE = time(5)
 ONE_DAY = timedelta(days=1)
-#: Known only after the landing: what the model is to predict, and what would give it away.
+#: Known only after landing: the target, and columns that would leak it.
 OUTCOME = {"arr_time", "arr_delay", "air_time"}
 
 #: A record: column to text.
@@ -28,7 +27,7 @@ Row = dict[str, str]
 
 
 def main() -> None:
-    """Write the days that are asked for and missing."""
+    """Write the requested days that are missing."""
     options = _parser().parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     days = {date(2013, MONTH, day) for day in range(options.first, options.last + 1)}
@@ -67,7 +66,7 @@ def flight_id(day: date, row: Row) -> str:
 
 
 def write(file: Path, rows: Sequence[Row], *, exported_at: datetime) -> None:
-    """Put a day in place whole: nobody ever sees a file that is half-written."""
+    """Write one day. A temporary file and a rename: no run ever sees half a file."""
     unfinished = file.with_name(f".{file.name}.tmp")
     with unfinished.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, fieldnames=list(rows[0]), lineterminator="\n")
@@ -79,7 +78,7 @@ def write(file: Path, rows: Sequence[Row], *, exported_at: datetime) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Lay out December 2013, one CSV file per day.")
+    parser = argparse.ArgumentParser(description="Write December 2013, one CSV file per day.")
     parser.add_argument("--first", type=int, default=1, choices=range(1, 32), metavar="DAY")
     parser.add_argument("--last", type=int, default=31, choices=range(1, 32), metavar="DAY")
     parser.add_argument("--folder", type=Path, default=Path(__file__).with_name("data"))

@@ -1,9 +1,9 @@
-"""Train the demo model: will a flight that is about to take off arrive 15 minutes late or more?
+"""Train the demo model: will a flight about to take off arrive 15 minutes late or more?
 
     python jobs/flight_delays/train.py
 
-Learns from January to October 2013, says how good it is in November, and hands the model over
-to the job as model.joblib with its sidecar. December is left to the job.
+Trains on January to October 2013, evaluates on November, and saves model.joblib with its sidecar
+for the job. December is left to the job.
 """
 
 from pathlib import Path
@@ -34,7 +34,7 @@ def main() -> None:
     save_model(
         model,
         Path(__file__).with_name("model.joblib"),
-        # The records as they come, before add_features: what a run has to read.
+        # Raw records, before add_features: the columns a run has to read.
         sample=past[list(RAW_COLUMNS)],
         preprocess=add_features,
         methods=("predict", "predict_proba"),
@@ -48,13 +48,13 @@ def landed_flights() -> DataFrame:
 
 
 def is_late(flights: DataFrame) -> "Series[bool]":
-    """What the model predicts."""
+    """The target."""
     return flights["arr_delay"] >= LATE_MINUTES
 
 
 def new_model() -> Pipeline:
-    """A pipeline that is not trained yet; the same data always make the same model of it."""
-    # An airline or airport that training never saw counts as missing.
+    """An untrained pipeline; training it on the same data always gives the same model."""
+    # Airlines and airports not seen in training count as missing.
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=float("nan"))
     columns = ColumnTransformer(
         [("categories", encoder, list(CATEGORIES)), ("numbers", "passthrough", list(NUMBERS))]
@@ -66,14 +66,14 @@ def new_model() -> Pipeline:
 
 
 def score(model: Pipeline, flights: DataFrame) -> str:
-    """How well the model tells late flights from punctual ones, in a sentence."""
+    """One sentence on how well the model separates late flights from punctual ones."""
     late, features = is_late(flights), add_features(flights)[FEATURES]
     area = roc_auc_score(late, model.predict_proba(features)[:, 1])
     accuracy = accuracy_score(late, model.predict(features))
     base = max(late.mean(), 1 - late.mean())
     return (
         f"November: {len(flights):,} flights, area under the ROC curve {area:.3f}; "
-        f"{accuracy:.1%} right, where always answering the same would be right in {base:.1%}."
+        f"accuracy {accuracy:.1%}, against {base:.1%} for always predicting the same."
     )
 
 

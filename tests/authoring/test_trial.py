@@ -171,7 +171,7 @@ def test_try_prints_rows_rejects_and_times(job: JobFolder) -> None:
     assert "3 predicted, 1 rejected; nothing was written" in lines[0]
     assert lines[1].split() == ["id", "prediction", "probability_no", "probability_yes", "_row"]
     assert lines[2].startswith("a ")
-    assert lines[5] == "  rejected: record 3, column 'x': null, where none is allowed: d,,1"
+    assert lines[5] == "  rejected: record 3, column 'x': null in a non-nullable column: d,,1"
     assert lines[6].startswith("  find input 0.")
 
 

@@ -47,7 +47,12 @@ def test_a_good_job_is_ok(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     found = verdict(job)
     assert (found.exit_code, found.mistakes, found.notes) == (0, (), ())
-    facts = ("LogisticRegression", "5 golden rows agree", "1 input", "predicted 3 records of 1.csv")
+    facts = (
+        "LogisticRegression",
+        "5 golden rows verified",
+        "1 input",
+        "predicted 3 records of 1.csv",
+    )
     assert found.facts == facts
     result = command(job.folder)
     assert result.exit_code == 0
@@ -69,7 +74,7 @@ def test_no_input_yet_is_no_mistake(job: JobFolder) -> None:
     assert found.exit_code == 0
     assert "nothing matches" in found.notes[0]
     (job.data / "notes.txt").write_text("hello")
-    assert "1 other files are there, such as notes.txt" in verdict(job).notes[0]
+    assert "1 file does not match (notes.txt)" in verdict(job).notes[0]
 
 
 def test_mistakes_of_all_jobs_are_reported_together(job: JobFolder, tmp_path: Path) -> None:
@@ -101,7 +106,7 @@ def test_json_holds_the_same(job: JobFolder) -> None:
     assert document[0]["job"] == str(job.folder)
     assert document[0]["mistakes"] == []
     assert document[0]["notes"] == [
-        "1.csv: 1 of 4 records are rejects, the first: record 3, column 'x': found 'bad', expected float64"
+        "1.csv: 1 of 4 records rejected; first: record 3, column 'x': found 'bad', expected float64"
     ]
 
 
@@ -114,7 +119,7 @@ def test_a_missing_model_is_named(job: JobFolder) -> None:
 def test_another_model_than_the_pinned_one_is_refused(job: JobFolder) -> None:
     """The pin is there for this."""
     job.configure(model={"sha256": "0" * 64})
-    assert "the job file pins 000" in only_mistake(job)
+    assert "but model.sha256 is 000" in only_mistake(job)
 
 
 def test_a_sidecar_of_another_model_is_refused(job: JobFolder) -> None:
@@ -149,7 +154,7 @@ def test_a_hook_that_is_missing_is_refused(job: JobFolder) -> None:
     job.configure(
         input={"columns": {"x": "float64", "y": "float64"}}, model={"preprocess": "hooks:double"}
     )
-    assert "put hooks.py with the function double into the job folder" in only_mistake(job)
+    assert "add hooks.py with the function double to the job folder" in only_mistake(job)
 
 
 def test_columns_without_a_type_are_named(job: JobFolder) -> None:
@@ -167,15 +172,16 @@ def test_features_that_the_model_was_not_fitted_with_are_refused(job: JobFolder)
     without_sidecar(job)
     columns = {"x": "float64", "z": "float64"}
     job.configure(input={"columns": columns}, model={"features": ["x", "z"]})
-    assert "model.features: not those that the model was fitted with: unknown: z; missing: y" in (
-        only_mistake(job)
+    assert (
+        "model.features does not match the features the model was trained on: unknown: z; missing: y"
+        in (only_mistake(job))
     )
 
 
 def test_a_column_that_nothing_reads_is_noted(job: JobFolder) -> None:
     """A typo there would be silent otherwise."""
     job.configure(input={"columns": {"xx": "float64"}})
-    assert "input.columns.xx: nothing reads this column; did you mean 'x'?" in verdict(job).notes
+    assert "input.columns.xx: unused column; did you mean 'x'?" in verdict(job).notes
 
 
 @pytest.mark.parametrize(
@@ -194,15 +200,13 @@ def test_an_unreadable_input_says_why(job: JobFolder, header: str, reason: str) 
 def test_more_rejects_than_a_run_allows_are_a_mistake(job: JobFolder) -> None:
     """The run would call the input unreadable."""
     job.add("1.csv", [*ROWS, *((str(number), "bad", 1) for number in range(11))])
-    assert only_mistake(job).startswith(
-        "65: 1.csv: 11 of 14 records are rejects, the first: record 3"
-    )
+    assert only_mistake(job).startswith("65: 1.csv: 11 of 14 records rejected; first: record 3")
 
 
 def test_nothing_but_rejects_is_a_mistake(job: JobFolder) -> None:
     """However few they are."""
     job.add("1.csv", [("a", "1,5", 1)])
-    assert "1 of 1 records are rejects" in only_mistake(job)
+    assert "1 of 1 record rejected" in only_mistake(job)
 
 
 def test_a_job_that_would_mix_with_another_is_refused(job: JobFolder) -> None:

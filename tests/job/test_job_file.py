@@ -63,12 +63,12 @@ def test_a_job_that_is_not_there_suggests_another(
     """A typo is one question away; else the jobs that exist are named."""
     write(tmp_path / "jobs" / "churn", WHOLE)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NoInput, match="chrun: no job file") as caught:
+    with pytest.raises(NoInput, match="chrun: no such job file") as caught:
         load_job("chrun")
     assert caught.value.hint == "did you mean 'churn'?"
     with pytest.raises(NoInput) as caught:
         load_job("sales")
-    assert caught.value.hint == "jobs here: churn"
+    assert caught.value.hint == "existing jobs: churn"
 
 
 def test_variables_come_from_the_environment(
@@ -117,9 +117,9 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         WHOLE.replace("data/*.csv", "{date:%Y}.csv") + "mode = 'apend'\n[run]\nworkers = 0\n",
     )
     assert found == [
-        "2: input.path: {date:%Y} must name a year, a month and a day",
+        "2: input.path: {date:%Y} needs a year, a month and a day",
         "10: output.mode: found 'apend', expected one of 'append', 'replace'; did you mean 'append'?",
-        "12: run.workers: found 0, expected 'auto' or a whole number of 1 or more",
+        "12: run.workers: found 0, expected 'auto' or a whole number, at least 1",
     ]
 
 
@@ -140,7 +140,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("input", "min_age = 60", 'input.min_age: found 60, expected a duration such as "60s", "10m", "26h" or "90d"'),
         ("input", "csv = true", "input.csv: found true, expected a table"),
         ("input", "csv.delimiter = ';;'", "input.csv.delimiter: found ';;', expected a single character"),
-        ("input", "csv.encoding = 'latin-99'", "input.csv.encoding: Python knows no encoding 'latin-99'"),
+        ("input", "csv.encoding = 'latin-99'", "input.csv.encoding: unknown encoding 'latin-99'"),
         ("input", "csv.delimeter = ';'", "input.csv.delimeter: unknown key; did you mean 'delimiter'?"),
         ("input", "delimiter = ';'", "input.delimiter: unknown key; it belongs under [input.csv]"),
         ("input", "columns.x = 'flot'", "input.columns.x: found 'flot', expected one of 'string', 'int64', 'float64', 'bool', 'date', 'timestamp', 'category'; did you mean 'float64'?"),
@@ -148,9 +148,9 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
         ("input", "columns.x = 3", 'input.columns.x: found 3, expected a type such as "float64", or a table'),
         ("input", "columns.str = {nullable = true}", "input.columns.str.type: this key is required"),
         ("input", "columns.'a b' = {type = 'string', nulable = true}", "input.columns.\"a b\".nulable: unknown key; did you mean 'nullable'?"),
-        ("input", "columns.x = {type = 'timestamp', timezone = 'Berlin'}", "input.columns.x.timezone: there is no time zone 'Berlin'"),
+        ("input", "columns.x = {type = 'timestamp', timezone = 'Berlin'}", "input.columns.x.timezone: unknown time zone 'Berlin'"),
         ("output", "passthrough = 'origin'", 'output.passthrough: found \'origin\', expected a list such as ["origin"]'),
-        ("output", "colour = 'red'", "output.colour: unknown key; known here: path, mode, passthrough, fresh_for, window, retain, kms_key, storage_class"),
+        ("output", "colour = 'red'", "output.colour: unknown key; known keys: path, mode, passthrough, fresh_for, window, retain, kms_key, storage_class"),
     ],
 )  # fmt: skip
 def test_a_mistake_says_what_was_found_expected_and_meant(

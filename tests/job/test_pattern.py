@@ -71,7 +71,7 @@ def test_the_date_in_a_name_is_in_utc(path: str, name: str, date: datetime | Non
 @pytest.mark.parametrize("spelled", ["%Y", "%Y-%m", "%m-%d", "%Y-%m-%d %Z", "%Y-%m-%d-%f"])
 def test_a_date_that_is_not_whole_is_refused(spelled: str) -> None:
     """Or one with a directive that no name could be matched by."""
-    with pytest.raises(ValueError, match=r"must name a year, a month and a day|which is none of"):
+    with pytest.raises(ValueError, match=r"needs a year, a month and a day|unknown %"):
         InputPattern(f"in/{{date:{spelled}}}.csv")
 
 
@@ -121,5 +121,5 @@ def test_a_date_of_two_readings_gives_both() -> None:
 @pytest.mark.parametrize("path", ["in/{data}.csv", "in/{}.csv", "in/{Date}.csv"])
 def test_other_braces_are_refused(path: str) -> None:
     """A slip of the pen would match nothing, for ever."""
-    with pytest.raises(ValueError, match="no wildcard"):
+    with pytest.raises(ValueError, match="unknown wildcard"):
         InputPattern(path)

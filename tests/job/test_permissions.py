@@ -71,12 +71,12 @@ def test_a_key_of_its_own_may_be_used(job: JobFolder) -> None:
 
 def test_what_is_local_needs_no_policy(job: JobFolder) -> None:
     """Of a mixture only what is on S3 is named."""
-    with pytest.raises(BadUsage, match="nothing of it is on S3"):
+    with pytest.raises(BadUsage, match="no input, model or output on S3"):
         runner_policy(load_job(str(job.folder)))
     job.configure(input=ON_S3["input"])
     loaded = load_job(str(job.folder))
     assert statements(runner_policy(loaded)).keys() == {"List", "Read"}
-    with pytest.raises(BadUsage, match="its output is not on S3"):
+    with pytest.raises(BadUsage, match="the output is not on S3"):
         reader_policy(loaded)
 
 

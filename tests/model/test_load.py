@@ -209,7 +209,7 @@ def test_a_model_without_a_sidecar_knows_its_features(path: Path) -> None:
 def test_a_model_that_was_fitted_without_names_needs_features(path: Path) -> None:
     """The job file can name them."""
     joblib.dump(LogisticRegression().fit(X.to_numpy(), TWO), path)
-    with pytest.raises(DoesNotFit, match="nothing says which columns the model reads") as caught:
+    with pytest.raises(DoesNotFit, match="unknown input columns") as caught:
         loaded(path)
     assert "model.features" in caught.value.hint
     scorer = loaded(path, features=("x", "y"), inputs=("x", "y"))
@@ -220,11 +220,11 @@ def test_a_model_that_was_fitted_without_names_needs_features(path: Path) -> Non
     ("fitted_on", "features", "message"),
     [
         (X, ("x",), "missing: y"),
-        (X, ("y", "x"), "their order is x, y"),
+        (X, ("y", "x"), "expected the order x, y"),
         (X, ("x", "z"), "unknown: z; missing: y"),
         (X, ("x", "y", "z"), "unknown: z"),
-        (X.to_numpy(), ("x",), "1 instead of 2"),
-        (X.to_numpy(), ("x", "y", "z"), "3 instead of 2"),
+        (X.to_numpy(), ("x",), "found 1 column, expected 2"),
+        (X.to_numpy(), ("x", "y", "z"), "found 3 columns, expected 2"),
     ],
 )
 def test_features_that_are_not_those_of_training_are_refused(
@@ -232,7 +232,9 @@ def test_features_that_are_not_those_of_training_are_refused(
 ) -> None:
     """Before the first record, and not as rejects of every record."""
     joblib.dump(LogisticRegression().fit(fitted_on, TWO), path)
-    with pytest.raises(DoesNotFit, match=f"model.features: not those .* fitted with: {message}$"):
+    with pytest.raises(
+        DoesNotFit, match=f"model.features does not match .* trained on: {message}$"
+    ):
         loaded(path, features=features, inputs=features)
 
 
@@ -275,7 +277,7 @@ def test_the_pin_holds(path: Path) -> None:
     save_model(LogisticRegression().fit(X, TWO), path, sample=X)
     sha256, _ = read_model_file(path)
     assert read_model_file(path, pin=sha256)[0] == sha256
-    with pytest.raises(DoesNotFit, match=f"found sha256 {sha256}, the job file pins {'0' * 64}"):
+    with pytest.raises(DoesNotFit, match=f"found sha256 {sha256}, but model.sha256 is {'0' * 64}"):
         read_model_file(path, pin="0" * 64)
 
 
@@ -312,7 +314,9 @@ def test_another_version_in_the_sidecar(path: Path) -> None:
     """Is refused with the exact install line, unless the job allows it."""
     save_model(LogisticRegression().fit(X, TWO), path, sample=X)
     edit_sidecar(path, lambda document: document["versions"].update({"scikit-learn": "0.1.2"}))
-    with pytest.raises(DoesNotFit, match=r"saved by scikit-learn 0\.1\.2, installed is") as caught:
+    with pytest.raises(
+        DoesNotFit, match=r"saved with scikit-learn 0\.1\.2, but .* is installed"
+    ) as caught:
         loaded(path)
     assert "pip install scikit-learn==0.1.2" in caught.value.hint
     assert loaded(path, allow=True).methods == ("predict", "predict_proba")
@@ -330,7 +334,7 @@ def test_another_version_in_the_model_itself(path: Path, *, has_sidecar: bool) -
     else:
         sidecar_path(path).unlink()
     other = "0" + sklearn.__version__[1:]
-    with pytest.raises(DoesNotFit, match=f"saved by scikit-learn {other}") as caught:
+    with pytest.raises(DoesNotFit, match=f"saved with scikit-learn {other}") as caught:
         loaded(path)
     assert f"pip install scikit-learn=={other}" in caught.value.hint
     assert loaded(path, allow=True).estimator.predict(X).tolist()
@@ -403,7 +407,7 @@ def test_a_class_that_is_nowhere_is_named(path: Path, tmp_path: Path) -> None:
     sys.path.remove(str(tmp_path / "job"))
     with pytest.raises(DoesNotFit, match="No module named 'shapes'") as caught:
         loaded(path)
-    assert "put its classes into a module of the job folder" in caught.value.hint
+    assert "move its classes into a module in the job folder" in caught.value.hint
     (tmp_path / "shapes.py").write_text("")
     with pytest.raises(DoesNotFit, match=r"cannot be imported: .*Shaped"):
         loaded(path)
@@ -431,9 +435,9 @@ def test_hooks_come_from_the_job_folder(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (HOOK.format(factor=3), r"golden row 1: prediction is \S+ here, it was \S+ in training"),
+        (HOOK.format(factor=3), r"golden row 1: prediction is \S+ here, but was \S+ in training"),
         (HOOK.format(factor=2.001), "golden row 1: prediction"),
-        ("def add(frame):\n    return frame\n", "needs the features z"),
+        ("def add(frame):\n    return frame\n", "features missing: z"),
         ("def add(frame):\n    return frame.dropna().iloc[1:].assign(z=1)\n", "preprocess hook"),
         ("def add(frame):\n    return frame.sort_values('y').assign(z=1)\n", "preprocess hook"),
         (
@@ -482,7 +486,7 @@ def test_golden_rows_of_other_columns_are_refused(path: Path) -> None:
     save_model(LinearRegression().fit(X, INDEX), path, sample=X)
     edit_sidecar(path, lambda document: document["golden"]["predictions"].update(more=[1] * 20))
     with pytest.raises(
-        DoesNotFit, match="give the columns prediction; training gave prediction, more"
+        DoesNotFit, match="give the columns prediction; in training it was prediction, more"
     ):
         loaded(path)
 
@@ -576,7 +580,7 @@ def test_what_changes_while_a_run_starts_stops_it(path: Path, tmp_path: Path) ->
         load_model(store, recipe, sidecar, code_folder=folder, allow_version_mismatch=False)
     joblib.dump(LinearRegression().fit(X, TWO), path)
     elsewhere = open_store(str(tmp_path / "elsewhere"))
-    with pytest.raises(TryAgain, match="replaced while the run started"):
+    with pytest.raises(TryAgain, match="replaced while the run was starting"):
         publish_model(elsewhere, path, recipe, sidecar, code_folder=folder)
     assert elsewhere.list().entries == ()
 

@@ -18,7 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from batch.errors import DoesNotFit
 from batch.job.job_file import load_job
 from batch.model import save_model
-from batch.model.recipe import Recipe, code_files, compose, is_thread_safe
+from batch.model.model_file import ChosenModel
+from batch.model.recipe import Recipe, code_files, compose
 from batch.model.sidecar import Sidecar, read_model_file
 from batch.records.columns import InputColumn
 from batch.records.text import PANDAS_NULLS
@@ -199,7 +200,9 @@ def test_formats_and_zones_come_from_the_job_file(job: JobFolder) -> None:
 def test_a_category_needs_the_categories_of_training(job: JobFolder) -> None:
     """Nobody else knows them."""
     job.configure(input={"columns": {"x": "category"}})
-    with pytest.raises(DoesNotFit, match=r"input\.columns\.x: a category needs the categories"):
+    with pytest.raises(
+        DoesNotFit, match=r"input\.columns\.x: the categories of the training are unknown"
+    ):
         recipe_of(job)
 
 
@@ -244,7 +247,7 @@ def test_a_hook_without_a_sidecar_reads_the_listed_columns(job: JobFolder) -> No
     """So they have to be listed."""
     (job.folder / "hook.py").write_text("")
     job.configure(model={"preprocess": "hook:change"})
-    with pytest.raises(DoesNotFit, match="nothing says which columns the preprocess hook reads"):
+    with pytest.raises(DoesNotFit, match="the columns the preprocess hook reads are not declared"):
         recipe_of(job, sidecar=False)
     job.configure(model={"preprocess": "hook:change"}, input={"columns": {"raw": "string"}})
     assert recipe_of(job, sidecar=False).inputs == ("raw",)
@@ -386,10 +389,11 @@ def test_a_file_that_is_not_python_is_named(hooked: JobFolder) -> None:
 
 def test_neither_hooks_nor_models_that_nobody_described_run_in_threads(trained: JobFolder) -> None:
     """The job's own hooks count as much as those of the model."""
-    _, sidecar = read_model_file(Path(load_job(str(trained.folder)).model_url))
+    path = Path(load_job(str(trained.folder)).model_url)
+    _, sidecar = read_model_file(path)
     recipe = recipe_of(trained)
-    assert is_thread_safe(recipe, sidecar)
-    assert not is_thread_safe(recipe, None)
+    assert ChosenModel(path, recipe, sidecar, path.parent).is_thread_safe
+    assert not ChosenModel(path, recipe, None, path.parent).is_thread_safe
     for hook in ("preprocess", "postprocess"):
         hooked = msgspec.structs.replace(recipe, **{hook: "hook:change"})
-        assert not is_thread_safe(hooked, sidecar)
+        assert not ChosenModel(path, hooked, sidecar, path.parent).is_thread_safe

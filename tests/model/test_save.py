@@ -264,8 +264,8 @@ def test_what_the_script_itself_defines_is_refused(
     )
     found = python(script, tmp_path)
     assert found.stdout.startswith("DoesNotFit"), found.stderr
-    assert "(__main__): no other process can load it" in found.stdout
-    assert "move it into a module of the job folder" in found.stdout
+    assert "(__main__): other processes cannot load it" in found.stdout
+    assert "move it into a module in the job folder" in found.stdout
     assert not (tmp_path / "model.joblib").exists()
 
 
@@ -280,7 +280,7 @@ def test_a_hook_of_the_script_itself_is_refused(tmp_path: Path) -> None:
         "save_model(model, 'model.joblib', sample=sample, postprocess=same)\n"
     )
     found = python(script, tmp_path)
-    assert "DoesNotFit: same is defined in the script" in found.stderr
+    assert "DoesNotFit: same is defined in the main script" in found.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["train_it.py"]
 
 
@@ -290,14 +290,14 @@ def test_functions_without_a_name_are_refused(path: Path) -> None:
     with pytest.raises(DoesNotFit, match="cannot be saved") as caught:
         saved(path, model.fit(SAMPLE, TARGET))
     assert "no lambdas" in caught.value.hint
-    with pytest.raises(DoesNotFit, match=r"the hook .*<lambda> is not a function at the top level"):
+    with pytest.raises(DoesNotFit, match=r"the hook .*<lambda> is not a top-level function"):
         saved(path, preprocess=lambda frame: frame)
 
     def local(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
 
     for hook in (local, partial(add_sum)):
-        with pytest.raises(DoesNotFit, match="not a function at the top level"):
+        with pytest.raises(DoesNotFit, match="not a top-level function"):
             saved(path, preprocess=hook)
     assert not path.exists()
 
@@ -312,12 +312,10 @@ def test_a_hook_that_moves_rows_is_refused(path: Path, hook: Any) -> None:
 
 def test_a_model_that_does_not_predict_the_sample_is_refused(path: Path) -> None:
     """The cause is told, and that the sample holds raw records."""
-    with pytest.raises(
-        DoesNotFit, match=r"does not predict the sample: ValueError: .*NaN"
-    ) as caught:
+    with pytest.raises(DoesNotFit, match=r"cannot predict the sample: ValueError: .*NaN") as caught:
         saved(path, sample=SAMPLE.assign(x=np.nan))
     assert "raw training records" in caught.value.hint
-    with pytest.raises(DoesNotFit, match="needs the features y; found x"):
+    with pytest.raises(DoesNotFit, match="features missing: y; found x"):
         saved(path, sample=SAMPLE[["x"]])
     assert not path.exists()
 
@@ -336,7 +334,7 @@ def test_a_text_model_needs_to_know_its_column(path: Path) -> None:
     ("sample", "message"),
     [
         (SAMPLE.head(0), "the sample has no rows"),
-        (pd.concat([SAMPLE, SAMPLE], axis="columns"), "has the columns x, y more than once"),
+        (pd.concat([SAMPLE, SAMPLE], axis="columns"), "duplicate columns in the sample: x, y"),
         (SAMPLE.assign(z=[[1]] * 10), "column 'z' of the sample: found values of list"),
     ],
 )

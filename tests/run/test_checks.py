@@ -280,7 +280,7 @@ def test_key_loss_is_no_check_of_an_output_that_appends() -> None:
         "output": {"path": "out"},
         "checks": {"max_key_loss": 0.1},
     }
-    with pytest.raises(ValueError, match="max_key_loss goes with"):
+    with pytest.raises(ValueError, match="max_key_loss requires"):
         JobSettings.model_validate(document)
 
 

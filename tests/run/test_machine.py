@@ -29,7 +29,7 @@ def test_memory_is_a_number_and_a_unit(text: str, expected: int) -> None:
 @pytest.mark.parametrize("value", ["1", "1G", "lots", "", 500, None, "-1GB"])
 def test_memory_without_a_unit_is_refused(value: object) -> None:
     """A number alone could be bytes or megabytes."""
-    with pytest.raises(ValueError, match="expected an amount of memory"):
+    with pytest.raises(ValueError, match="expected a memory size"):
         parse_bytes(value)
 
 

@@ -54,7 +54,7 @@ def test_a_dry_run_tells_every_name_in_the_folder(job: JobFolder) -> None:
     assert lines(job) == [
         "new: 1 input: 3.csv",
         "changed: 1 input: 1.csv",
-        "waits: cut.csv: no newline at its end, so it may be half-written (input.final_newline)",
+        "waits: cut.csv: no final newline, so it may be half-written (input.final_newline)",
         "no match: 1 name: notes.txt",
         "gone: 1 input: 2.csv",
     ]

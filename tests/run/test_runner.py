@@ -591,7 +591,7 @@ def test_the_output_is_never_taken_in_as_input(job: JobFolder) -> None:
     assert job.run().name == "nothing to do"
     job.configure(output={"path": "data"})
     outcome = job.run()
-    assert (outcome.exit_code, "one folder" in outcome.message) == (78, True)
+    assert (outcome.exit_code, "the same folder" in outcome.message) == (78, True)
 
 
 @pytest.mark.parametrize(

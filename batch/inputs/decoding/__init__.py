@@ -23,7 +23,7 @@ from batch.records.text import TextOptions
 
 __all__ = ["open_decoder"]
 
-_NAMES: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON lines", "parquet": "Parquet"}
+_NAMES: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}
 
 
 def open_decoder(
@@ -35,12 +35,12 @@ def open_decoder(
     chunk_rows: int,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Decoder:
-    """The function that reads inputs of a format into chunks of at most `chunk_rows` records.
+    """A function that reads inputs of a format into chunks of at most `chunk_rows` records.
 
-    They are of about `chunk_bytes` at the most; those of text are small anyway.
+    Chunks of Parquet have about `chunk_bytes` at most; those of text are small anyway.
 
-    It does itself only what must be done in order: what it yields, types the records. Chunks
-    have exactly `columns`, in order. Both raise `UnreadableInput` for an input that cannot be read.
+    The decoder itself does only what must be done in order; calling what it yields types the
+    records. Chunks have exactly `columns`, in order. Both raise `UnreadableInput`.
     """
     match input_format:
         case "csv":
@@ -70,7 +70,7 @@ def _type(untyped: Untyped, name: str) -> Chunk:
 
 @contextmanager
 def _readable_as(name: str) -> Iterator[None]:
-    """Raises `UnreadableInput` for what a library says of content that is not `name`."""
+    """Turn the errors of libraries about malformed content into `UnreadableInput`."""
     try:
         yield
     except WrongType as error:

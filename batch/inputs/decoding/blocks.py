@@ -1,4 +1,4 @@
-"""Blocks of an input that end where a record ends, so that each can be decoded by itself."""
+"""Split an input into blocks that end where a record ends, so each can be decoded separately."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from batch.records.arrays import glances
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR, _QUOTE, _SPACE = b'\n\r" '
-#: Above all bytes that end records or begin and end quotes, below letters, digits and delimiters.
+#: Greater than all bytes that end records or delimit quotes, less than letters, digits and
+#: delimiters.
 _LOW = max(_LF, _CR, _QUOTE) + 1
 
-#: The positions of the line feeds that end records; None where they are not so easily told.
+#: The positions of the line feeds that end records; None if they cannot be found this way.
 Ends = Callable[[np.ndarray], np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Whole records. `ends` are the positions of the line feeds behind them, blank lines too."""
+    """Complete records. `ends` are the positions of the line feeds after them, and of blank lines."""
 
     data: pa.Buffer
     ends: np.ndarray
 
     def pieces(self, is_record: np.ndarray, rows: int) -> Iterator[tuple[pa.Buffer, int]]:
-        """Pieces of at most so many lines, each with the number of those that are records."""
+        """Pieces of at most `rows` lines, each with the number of records in it."""
         start = 0
         for first in range(0, len(self.ends), rows):
             stop = int(self.ends[first : first + rows][-1]) + 1
@@ -39,7 +40,7 @@ class Block:
             start = stop
 
     def without_first(self) -> tuple[Block, bool]:
-        """What follows the first line that is not blank, and whether all lines are."""
+        """The block after its first non-blank line, and whether there is none."""
         (lines,) = np.nonzero(self.holds_fields())
         if not len(lines):
             return self, True
@@ -47,31 +48,31 @@ class Block:
         return Block(self.data.slice(start), self.ends[lines[0] + 1 :] - start), False
 
     def holds_fields(self) -> np.ndarray:
-        """Which lines are not empty: records of CSV."""
+        """Which lines are not empty: the records of CSV."""
         text = np.frombuffer(self.data, np.uint8)
         lengths = np.diff(self.ends, prepend=-1) - 1
-        found: np.ndarray = (lengths > 1) | ((lengths == 1) & (text[self.ends - 1] != _CR))
-        return found
+        has_fields: np.ndarray = (lengths > 1) | ((lengths == 1) & (text[self.ends - 1] != _CR))
+        return has_fields
 
     def holds_text(self) -> np.ndarray:
-        """Which lines are not blank, of spaces too: records of JSON lines."""
+        """Which lines are not blank: the records of JSON Lines."""
         text, starts = np.frombuffer(self.data, np.uint8), np.append(0, self.ends[:-1] + 1)
-        found: np.ndarray = text[starts] > _SPACE
-        for line in np.flatnonzero(~found):
-            found[line] = bool(self.data[starts[line] : self.ends[line]].to_pybytes().strip())
-        return found
+        has_text: np.ndarray = text[starts] > _SPACE
+        for line in np.flatnonzero(~has_text):
+            has_text[line] = bool(self.data[starts[line] : self.ends[line]].to_pybytes().strip())
+        return has_text
 
 
 class Blocks:
-    """The blocks of a stream, as far as `ends` can tell where its records end.
+    """The blocks of a stream, as long as `ends` finds where its records end.
 
-    A byte order mark is left out, and where the last line feed is missing it is put there.
+    A byte order mark is removed, and a missing last line feed is added.
     """
 
     def __init__(self, stream: Any, ends: Ends) -> None:
         self._stream = stream
         self._ends = ends
-        self._left = pa.py_buffer(b"")
+        self._rest = pa.py_buffer(b"")
         self.has_more = False
 
     def __iter__(self) -> Iterator[Block]:
@@ -80,40 +81,40 @@ class Blocks:
             if at_start and block[:3].to_pybytes() == _BOM:
                 block = block.slice(3)
             at_start = False
-            self._left = block
+            self._rest = block
             ends = self._ends(np.frombuffer(block, np.uint8))
             if ends is None:
                 self.has_more = True
                 return
             if len(ends):
                 stop = int(ends[-1]) + 1
-                self._left = block.slice(stop)
+                self._rest = block.slice(stop)
                 yield Block(block.slice(0, stop), ends)
 
     def read(self, size: int) -> bytes:
-        """What no block held, after the last one was given."""
-        if not len(self._left):
+        """Bytes that no block contained, after the last block."""
+        if not len(self._rest):
             return bytes(self._stream.read(size))
-        data = self._left[:size].to_pybytes()
-        self._left = self._left.slice(len(data))
+        data = self._rest[:size].to_pybytes()
+        self._rest = self._rest.slice(len(data))
         return bytes(data)
 
     def close(self) -> None:
         self._stream.close()
 
     def _next(self) -> pa.Buffer:
-        """What is left and what follows; empty at the end of the stream."""
-        kept = len(self._left)
-        size = max(streams.BLOCK_BYTES, 2 * kept)
+        """The unused rest and the bytes after it; empty at the end of the stream."""
+        filled = len(self._rest)
+        size = max(streams.BLOCK_BYTES, 2 * filled)
         block = pa.allocate_buffer(size + 1)  # One byte more for the last line feed.
         view = memoryview(block).cast("B")
-        view[:kept] = memoryview(self._left).cast("B")
-        while kept < size and (count := self._stream.readinto(view[kept:size])):
-            kept += count
-        if 0 < kept < size and view[kept - 1] != _LF:
-            view[kept] = _LF
-            kept += 1
-        return block.slice(0, kept)
+        view[:filled] = memoryview(self._rest).cast("B")
+        while filled < size and (count := self._stream.readinto(view[filled:size])):
+            filled += count
+        if 0 < filled < size and view[filled - 1] != _LF:
+            view[filled] = _LF
+            filled += 1
+        return block.slice(0, filled)
 
 
 def ends_of_lines(text: np.ndarray) -> np.ndarray:
@@ -122,15 +123,15 @@ def ends_of_lines(text: np.ndarray) -> np.ndarray:
 
 
 def ends_of_records(text: np.ndarray, delimiter: int) -> np.ndarray | None:
-    """The ends of CSV records, where every quote and every line end is what it seems to be.
+    """The ends of CSV records, if every quote and every line end is unambiguous.
 
-    None where a quote begins or ends within a field, where a carriage return stands alone, and
-    where no record ends.
+    None if a quote begins or ends inside a field, if a carriage return has no line feed after it,
+    and if no record ends.
     """
-    low = _positions(text, lambda glance: glance < _LOW)  # One glance for three bytes.
-    found = text[low]
-    feeds, quotes, returns = (low[found == byte] for byte in (_LF, _QUOTE, _CR))
-    # By parity: before a line feed that ends a record, as many quotes were closed as opened.
+    low = _positions(text, lambda glance: glance < _LOW)  # One scan for all three bytes.
+    low_bytes = text[low]
+    feeds, quotes, returns = (low[low_bytes == byte] for byte in (_LF, _QUOTE, _CR))
+    # By parity: before a line feed that ends a record, every opened quote was closed.
     ends = feeds[np.searchsorted(quotes, feeds) % 2 == 0] if len(quotes) else feeds
     if not len(ends):
         return None
@@ -141,7 +142,7 @@ def ends_of_records(text: np.ndarray, delimiter: int) -> np.ndarray | None:
 
 
 def _are_tidy(quotes: np.ndarray, text: np.ndarray, delimiter: int) -> bool:
-    """Whether the 1st, 3rd, ... quote opens a field and the others close it, or are doubled."""
+    """Whether the 1st, 3rd, ... quote opens a field and the others close it, or are escaped."""
     opening, closing = quotes[::2], quotes[1::2]
     before, after = text[opening - 1], text[closing + 1]
     opens = (before == delimiter) | (before == _LF) | (opening == 0)
@@ -153,5 +154,5 @@ def _are_tidy(quotes: np.ndarray, text: np.ndarray, delimiter: int) -> bool:
 
 
 def _positions(text: np.ndarray, is_wanted: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    found = [np.flatnonzero(is_wanted(glance)) + start for start, glance in glances(text)]
-    return np.concatenate(found) if found else np.zeros(0, np.intp)
+    positions = [np.flatnonzero(is_wanted(glance)) + start for start, glance in glances(text)]
+    return np.concatenate(positions) if positions else np.zeros(0, np.intp)

@@ -1,4 +1,4 @@
-"""CSV: cut into pieces whose records are counted, each typed by itself; types come from the job."""
+"""CSV: cut into pieces whose records are counted, each typed separately; the job declares the types."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def decode_csv(
 ) -> Iterator[Untyped]:
     """The records of a CSV file, in chunks of at most `chunk_rows` and of about `BLOCK_BYTES`.
 
-    A record with another number of fields than the header is a reject. Blank lines are no
-    records. Raises `UnreadableInput` for a missing or doubled column, for a quote that is not closed
-    where its field ends, and for a record longer than `BLOCK_BYTES`.
+    A record with more or fewer fields than the header is a reject. Blank lines are not records.
+    Raises `UnreadableInput` for a missing or duplicate column, for a quote that is not closed at
+    the end of its field, and for a record longer than `BLOCK_BYTES`.
     """
     names, has_records = _begin(path, text)
     if names:
@@ -46,7 +46,7 @@ def decode_csv(
 
 
 def _begin(path: str, text: TextOptions) -> tuple[list[str], bool]:
-    """The names of the columns, [] for an empty file, and whether a record follows them."""
+    """The column names, [] for an empty file, and whether a record follows them."""
     with _open_lines(path, text) as lines:
         first = next((row for row in csv.reader(lines, delimiter=text.delimiter) if row), [])
         if text.names:
@@ -62,7 +62,7 @@ def _open_lines(path: str, text: TextOptions) -> io.TextIOWrapper:
 def _read(path: str, form: CsvForm, chunk_rows: int) -> Iterator[Untyped]:
     text = form.text
     has_header, row = not text.names, 0
-    # UTF-8 is looked at piece by piece: no need to hold up the reading.
+    # UTF-8 is validated piece by piece, so it need not slow down reading.
     stream = open_bytes(path) if is_utf8(text.encoding) else open_text(path, text.encoding)
     with closing(stream):
         delimiter = ord(text.delimiter)
@@ -80,10 +80,10 @@ def _read(path: str, form: CsvForm, chunk_rows: int) -> Iterator[Untyped]:
 
 
 def _require_closed_quotes(path: str, text: TextOptions) -> None:
-    """Raises `UnreadableInput` where a quoted field swallows the end of its line.
+    """Raises `UnreadableInput` if a quoted field swallows the end of its line.
 
-    pyarrow reads on to the next quote, or to the end of the file, and makes one record of all
-    that lies between; Python's csv module can tell, so files with such fields are read again.
+    pyarrow reads on to the next quote, or to the end of the file, and makes one record of
+    everything in between. Python's csv module detects this, so files with such fields are read again.
     """
     csv.field_size_limit(max(csv.field_size_limit(), BLOCK_BYTES))
     with _open_lines(path, text) as lines:
@@ -94,9 +94,8 @@ def _require_closed_quotes(path: str, text: TextOptions) -> None:
                 if next(reader, None) is None:
                     return
             except csv.Error as error:
-                # Text behind a closing quote does no harm where the field lies on one line.
+                # Text after a closing quote is harmless if the field is on one line.
                 if reader.line_num > line or str(error) == "unexpected end of data":
                     raise UnreadableInput(
-                        f"line {line}: a quote is opened and not closed where its field ends: "
-                        "the records after it cannot be told apart"
+                        f"line {line}: unclosed quote: the records after it cannot be separated"
                     ) from None

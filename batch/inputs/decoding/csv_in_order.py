@@ -1,4 +1,4 @@
-"""CSV whose records only Arrow can tell apart: read in order, every column as text."""
+"""CSV whose records only Arrow can separate: read in order, every column as text."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _RETURN_SECONDS = 2.0
 
 @dataclass
 class UntidyReader:
-    """One reading of the records from number `first` on, of which there may be none.
+    """Reads the records from number `first` on; there may be none.
 
-    What lies within quotes may hold line ends, and only who reads from the start knows what
-    does: so records are split in order, and typed in any. Afterwards `has_long_fields` tells
-    whether fields hold line ends, `is_open` whether a quote was not closed.
+    Quoted fields may contain line ends, and which text is quoted is known only when reading from
+    the start: so records are split in order, and typed in any order. Afterwards `has_long_fields`
+    tells whether any field contains a line end, `is_open` whether a quote was not closed.
     """
 
     form: CsvForm
@@ -62,16 +62,15 @@ class UntidyReader:
             if "straddling object" not in str(error):
                 raise
             raise UnreadableInput(
-                f"a record is longer than {streams.BLOCK_BYTES} bytes: is a quote opened and "
-                "never closed?"
+                f"a record is longer than {streams.BLOCK_BYTES:,} bytes: unclosed quote?"
             ) from None
-        _await_return(lent, before)  # After an error, its traceback would hold them still.
+        _await_return(lent, before)  # After an error its traceback would still hold them.
 
     def _open(self, source: _QuoteCounter, reject: Callable[[Any], str]) -> Any:
         return pyarrow.csv.open_csv(
             pa.PythonFile(source, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
-                use_threads=False,  # Only one thread tells the numbers of broken rows.
+                use_threads=False,  # With several threads, Arrow does not number broken rows.
                 block_size=streams.BLOCK_BYTES,
                 column_names=None if self.has_header else self.form.names,
             ),
@@ -84,27 +83,27 @@ class UntidyReader:
         )
 
     def _reject(self, row: Any) -> str:
-        # Arrow counts from 1, the header too.
+        # Arrow counts from 1, including the header.
         number = self.first + row.number - (2 if self.has_header else 1)
         self.broken[number] = broken_record(row, number)
         self.has_long_fields |= "\n" in row.text or "\r" in row.text
         return "skip"
 
     def _chunks(self, batch: pa.RecordBatch, rows: pa.Array, end: int) -> Iterator[Untyped]:
-        """A batch in pieces, each with the broken records before the next one."""
+        """A batch in pieces, each with the broken records before the next piece."""
         for start in range(0, max(batch.num_rows, 1), self.chunk_rows):
             after = start + self.chunk_rows
             row = rows[after].as_py() if after < len(rows) else end
             earlier = [number for number in self.broken if number < row]
             broken = {number: self.broken.pop(number) for number in earlier}
-            piece = batch.slice(start, self.chunk_rows)
+            records = batch.slice(start, self.chunk_rows)
             numbers = rows.slice(start, self.chunk_rows)
-            typed = functools.partial(self.form.chunk, piece, numbers, broken)
-            yield Untyped(piece.num_rows, piece.nbytes, typed)
+            typed = functools.partial(self.form.chunk, records, numbers, broken)
+            yield Untyped(records.num_rows, records.nbytes, typed)
 
 
 class _QuoteCounter(io.RawIOBase):
-    """Passes bytes through and counts the quotes. No block but the last ends with CR."""
+    """Passes bytes through and counts the quotes. Only the last block may end with CR."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -118,7 +117,7 @@ class _QuoteCounter(io.RawIOBase):
         block: bytes = self._held + self._stream.read(max(size - len(self._held), -1))
         self._held = b""
         if len(block) > 1 and block.endswith(b"\r"):
-            # Arrow drops a LF that begins a block after a CR that ended one, within quotes too.
+            # Arrow drops a LF at the start of a block after a CR at the end of one, even inside quotes.
             block, self._held = block[:-1], b"\r"
         self.quotes += block.count(b'"')
         return block
@@ -129,10 +128,10 @@ class _QuoteCounter(io.RawIOBase):
 
 
 def _await_return(lent: Sequence[object], before: int) -> None:
-    """Wait until Arrow has given back what it borrowed.
+    """Wait until Arrow has released the objects it borrowed.
 
-    A thread of Arrow's drops its references a little after the last batch. If Python ends just
-    then, that thread aborts the whole process, whatever the run had to say (apache/arrow#34314).
+    One of Arrow's threads drops its references shortly after the last batch. If Python exits just
+    then, that thread aborts the whole process, whatever the run's outcome (apache/arrow#34314).
     """
     deadline = time.monotonic() + _RETURN_SECONDS
     while _references(lent) > before and time.monotonic() < deadline:
@@ -140,11 +139,11 @@ def _await_return(lent: Sequence[object], before: int) -> None:
 
 
 def _references(objects: Sequence[object]) -> int:
-    return sum(sys.getrefcount(one) for one in objects)
+    return sum(sys.getrefcount(item) for item in objects)
 
 
 def _number(first: int, count: int, broken: dict[int, Reject]) -> tuple[pa.Array, int]:
-    """The numbers of the next `count` whole records, and the first number after them."""
+    """The numbers of the next `count` intact records, and the first number after them."""
     numbers: list[int] = []
     start = first
     for skipped in sorted(number for number in broken if number >= first):

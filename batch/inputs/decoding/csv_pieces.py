@@ -1,4 +1,4 @@
-"""A piece of a CSV file that holds whole records, typed by itself in any thread."""
+"""Pieces of a CSV file: complete records, typed separately in any thread."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from batch.records.chunk import Chunk, Reject, UnreadableInput, assemble
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
 
-#: Arrow takes half the time where what it reads together fits into the cache.
+#: Arrow takes half the time if a block fits into the cache.
 CACHED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class CsvForm:
-    """What the records of a CSV file look like, and which of their columns are wanted."""
+    """The layout of a CSV file's records, and which of their columns to read."""
 
     names: Sequence[str]
     columns: Sequence[InputColumn]
@@ -38,7 +38,7 @@ class CsvForm:
         broken: Mapping[int, Reject],
         whole: Callable[[], pa.RecordBatch] | None = None,
     ) -> Chunk:
-        """Records as text, typed. `whole()` has all of their columns, where `batch` does not."""
+        """Type records given as text. `whole()` returns all of their columns, if `batch` does not."""
         return assemble(
             [
                 texts.typed(batch.column(column.name), column, self.key, self.text)
@@ -51,7 +51,7 @@ class CsvForm:
         )
 
     def as_text(self, names: Sequence[str]) -> pyarrow.csv.ConvertOptions:
-        """Every column as text, these columns only."""
+        """Read only these columns, as text."""
         return pyarrow.csv.ConvertOptions(
             check_utf8=False, column_types=dict.fromkeys(names, pa.string()), include_columns=names
         )
@@ -59,7 +59,7 @@ class CsvForm:
 
 @dataclass(frozen=True)
 class CsvPiece:
-    """`count` records as they stand in the file, the first of which has the number `first`."""
+    """`count` records as they are in the file, numbered from `first`."""
 
     form: CsvForm
     data: pa.Buffer
@@ -67,19 +67,19 @@ class CsvPiece:
     count: int
 
     def chunk(self) -> Chunk:
-        """The records, typed. Raises `UnreadableInput` if there are not as many as were counted."""
+        """The typed records. Raises `UnreadableInput` if their number differs from the count."""
         broken: dict[int, Reject] = {}
         batch = self._read([column.name for column in self.form.columns], broken)
         if batch.num_rows + len(broken) != self.count:
             last = self.first + self.count - 1
-            raise UnreadableInput(f"records {self.first} to {last} cannot be told apart")
+            raise UnreadableInput(f"records {self.first} to {last} cannot be separated")
         rows = np.arange(self.first, self.first + self.count)
-        kept = np.setdiff1d(rows, list(broken)) if broken else rows
-        return self.form.chunk(batch, to_arrow(kept), broken, lambda: self._whole)
+        intact = np.setdiff1d(rows, list(broken)) if broken else rows
+        return self.form.chunk(batch, to_arrow(intact), broken, lambda: self._whole)
 
     @functools.cached_property
     def _whole(self) -> pa.RecordBatch:
-        # Only what is rejected is shown with its other columns: seldom, so not read before.
+        # Only rejects are shown with their other columns: rare, so these are read on demand.
         return self._read(self.form.names, {})
 
     def _read(self, names: Sequence[str], broken: dict[int, Reject]) -> pa.RecordBatch:
@@ -95,11 +95,11 @@ class CsvPiece:
             ),
             convert_options=self.form.as_text(names),
         )
-        # Of a quoted "\r\n", Arrow drops the line feed where it begins a block.
-        together = len(text) + 1 if has_quotes else CACHED_BYTES
+        # Arrow drops the line feed of a quoted "\r\n" if it begins a block.
+        block_bytes = len(text) + 1 if has_quotes else CACHED_BYTES
         try:
-            table = read(pa.BufferReader(text), read_options=self._in_blocks(together))
-        except pa.ArrowInvalid:  # A record that is longer, perhaps.
+            table = read(pa.BufferReader(text), read_options=self._in_blocks(block_bytes))
+        except pa.ArrowInvalid:  # Perhaps a record is longer than a block.
             table = read(pa.BufferReader(text), read_options=self._in_blocks(len(text) + 1))
         for batch in table.combine_chunks().to_batches():
             return batch
@@ -107,7 +107,7 @@ class CsvPiece:
 
     def _in_blocks(self, size: int) -> pyarrow.csv.ReadOptions:
         return pyarrow.csv.ReadOptions(
-            use_threads=False,  # Only one thread tells the numbers of broken rows.
+            use_threads=False,  # With several threads, Arrow does not number broken rows.
             block_size=size,
             column_names=self.form.names,
         )
@@ -119,6 +119,6 @@ class CsvPiece:
 
 
 def broken_record(row: Any, number: int) -> Reject:
-    """The reject for a row that Arrow found to have more or fewer fields than the header."""
+    """The reject for a row with more or fewer fields than the header."""
     reason = f"found {row.actual_columns} fields, expected {row.expected_columns}"
     return Reject(number, "", reason, plain(row.text))

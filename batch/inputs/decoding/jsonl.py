@@ -1,4 +1,4 @@
-"""JSON lines: one object a line; a line that is not one is a reject."""
+"""JSON Lines: one object per line; any other line is a reject."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from batch.records.cast import cast_values
 from batch.records.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Untyped, assemble
 from batch.records.columns import InputColumn, arrow_type
 
-#: What a line raises that is no object; RecursionError where it is nested too deep.
+#: Raised for a line that is not an object; RecursionError if it is nested too deeply.
 _NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-#: Records taken apart together: as many as the cache holds are taken apart fastest.
+#: Records processed together: as many as fit into the cache.
 _RECORDS_AT_ONCE = 256
 _NUMBERS = {"int64": int, "float64": float}
 
@@ -33,7 +33,7 @@ _Line = msgspec.json.Decoder[msgspec.Struct]
 def decode_jsonl(
     path: str, *, columns: Sequence[InputColumn], chunk_rows: int
 ) -> Iterator[Untyped]:
-    """The records of a JSON lines file; an absent field is null, unknown fields are ignored."""
+    """The records of a JSON Lines file; missing fields are null, unknown ones are ignored."""
     form, row = _JsonForm(columns), 0
     with closing(open_bytes(path)) as stream:
         for block in Blocks(stream, ends_of_lines):
@@ -48,12 +48,12 @@ class _JsonForm:
 
     @cached_property
     def any_values(self) -> _Line:
-        """Takes any JSON value: the types are judged by `casting`, with the right words."""
+        """Accepts any JSON value: `records.cast` checks the types and words the errors."""
         return self._decoder(dict.fromkeys(_NUMBERS, Any))
 
     @cached_property
     def numbers(self) -> _Line:
-        """Takes only what `casting` takes for a number, and so saves looking at each."""
+        """Accepts only what `records.cast` accepts as a number, which saves checking each value."""
         return self._decoder({kind: exact | None for kind, exact in _NUMBERS.items()})
 
     def _decoder(self, types: dict[str, Any]) -> _Line:
@@ -71,38 +71,38 @@ def _field(name: str) -> Any:
 
 @dataclass(frozen=True)
 class _JsonPiece:
-    """Whole lines, the first of which has the number `first`."""
+    """Complete lines; the records are numbered from `first`."""
 
     form: _JsonForm
     data: pa.Buffer
     first: int
 
     def chunk(self) -> Chunk:
-        """The records, typed."""
+        """The typed records."""
         lines = [line for line in self.data.to_pybytes().split(b"\n") if line.strip()]
         rejects: dict[int, Reject] = {}
-        kept: Sequence[int] = range(len(lines))
+        positions: Sequence[int] = range(len(lines))
         columns = self.form.columns
         try:
             values = _taken_apart(
                 lines, self.form.numbers, [_column(c, len(lines)) for c in columns]
             )
-        except (*_NO_RECORD, OverflowError):  # No object, no number, or one of more than 64 bits.
-            kept = _objects(lines, self.form.any_values, self.first, rejects)
-            objects = [lines[index] for index in kept]
+        except (*_NO_RECORD, OverflowError):  # Not an object or number, or more than 64 bits.
+            positions = _objects(lines, self.form.any_values, self.first, rejects)
+            objects = [lines[index] for index in positions]
             values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
-        found = {column.name: data for column, data in zip(columns, values, strict=True)}
+        by_name = {column.name: data for column, data in zip(columns, values, strict=True)}
         return assemble(
-            [found[column.name].typed(column) for column in columns],
-            to_arrow(np.array(kept, np.int64) + self.first),
-            raw=lambda index: _visible(lines[kept[index]]),
-            shown=lambda name, index: _json(found[name].values[index])[:SHOWN_CHARACTERS],
+            [by_name[column.name].typed(column) for column in columns],
+            to_arrow(np.array(positions, np.int64) + self.first),
+            raw=lambda index: _visible(lines[positions[index]]),
+            shown=lambda name, index: _json(by_name[name].values[index])[:SHOWN_CHARACTERS],
             rejects=rejects,
         )
 
 
 class _Values:
-    """The values of one column, whatever they are."""
+    """The values of one column, of any type."""
 
     def __init__(self) -> None:
         self.values: Any = []
@@ -115,7 +115,7 @@ class _Values:
 
 
 class _Numbers(_Values):
-    """The values of one column, all of which are numbers of its type, or null."""
+    """The values of one column, all of them null or numbers of its type."""
 
     def __init__(self, count: int, kind: type) -> None:
         self.values = np.zeros(count, kind)
@@ -129,7 +129,7 @@ class _Numbers(_Values):
                 return
         except TypeError:
             pass
-        # None is no whole number, and NumPy makes a NaN of it among floats; JSON knows none.
+        # None is not an integer, and NumPy turns it into NaN among floats; JSON has no NaN.
         self._given[start : start + len(numbers)] = [value is not None for value in values()]
         numbers[:] = [0 if value is None else value for value in values()]
 
@@ -146,10 +146,10 @@ def _column(column: InputColumn, count: int) -> _Values:
 
 
 def _taken_apart(lines: list[bytes], decoder: _Line, columns: list[_Values]) -> list[_Values]:
-    """The columns, with the values of objects added."""
+    """The columns with the values of the objects added."""
     getters = [operator.attrgetter(f"f{index}") for index in range(len(columns))]
     for start in range(0, len(lines), _RECORDS_AT_ONCE):
-        # Line by line: `decode_lines` takes two objects on one line, or one on two, for records.
+        # Line by line: `decode_lines` also accepts two objects on one line, or one on two lines.
         records = list(map(decoder.decode, lines[start : start + _RECORDS_AT_ONCE]))
         for column, getter in zip(columns, getters, strict=True):
             column.add(start, functools.partial(map, getter, records))
@@ -159,16 +159,16 @@ def _taken_apart(lines: list[bytes], decoder: _Line, columns: list[_Values]) -> 
 def _objects(
     lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
 ) -> list[int]:
-    """The positions of lines that are objects; the others are rejects."""
-    kept = []
+    """The positions of the lines that are objects; the others become rejects."""
+    positions = []
     for index, line in enumerate(lines):
         try:
             decoder.decode(line)
-            kept.append(index)
+            positions.append(index)
         except _NO_RECORD as error:
             row = first + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
-    return kept
+    return positions
 
 
 def _visible(line: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Parquet: the file's own types, where the job does not say otherwise."""
+"""Parquet: the file's own types, unless the job declares others."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from batch.records.chunk import (
 from batch.records.columns import InputColumn, type_of_arrow
 from batch.records.groups import neighbours
 
-#: Of each column at a time: without it, Arrow holds a whole row group as it lies in the file.
+#: Per column: without it, Arrow holds a whole encoded row group in memory.
 _BUFFER_BYTES = 256 << 10
-#: Row groups that are no larger are read whole; as much as a reader of larger ones holds anyway.
+#: Row groups up to this many chunks are read whole: a reader of larger ones holds as much anyway.
 _CHUNKS_AT_ONCE = 4
 _PROBED_ROWS = 1_000
 
@@ -37,7 +37,7 @@ _PROBED_ROWS = 1_000
 def decode_parquet(
     path: str, *, columns: Sequence[InputColumn], chunk_rows: int, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[Untyped]:
-    """The records of a Parquet file, the wanted columns only."""
+    """The records of a Parquet file; only `columns` are read."""
     with pq.ParquetFile(
         path, pre_buffer=False, buffer_size=_BUFFER_BYTES, page_checksum_verification=True
     ) as file:
@@ -52,53 +52,52 @@ def decode_parquet(
 
 
 def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
-    """The columns of a Parquet file as the file itself declares them.
+    """The columns of a Parquet file, with the types it declares.
 
-    Raises `UnreadableInput` for a file without them, or with types that no part can carry.
+    Raises `UnreadableInput` for a missing column, or one whose type is not supported.
     """
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableInput(f"not readable as Parquet: {error}") from None
-    found = []
+    columns = []
     for name in names:
         if name not in schema.names:
             raise UnreadableInput(f"no column {name!r}; found {', '.join(map(repr, schema.names))}")
         kind = type_of_arrow(schema.field(name).type)
         if kind is None:
             raise UnreadableInput(
-                f"column {name!r}: {schema.field(name).type} is not a type that "
-                "predictions can carry"
+                f"column {name!r}: the type {schema.field(name).type} is not supported"
             )
-        found.append(InputColumn(name=name, type=kind, nullable=True))
-    return tuple(found)
+        columns.append(InputColumn(name=name, type=kind, nullable=True))
+    return tuple(columns)
 
 
 def _batches(
     file: pq.ParquetFile, names: list[str], rows: int, *, at_once: int
 ) -> Iterator[pa.RecordBatch]:
-    """So many rows at a time. Row groups of up to `at_once` rows are read whole."""
+    """Batches of `rows` rows. Row groups of up to `at_once` rows are read whole."""
     counts = [file.metadata.row_group(index).num_rows for index in range(file.num_row_groups)]
     for groups in neighbours(range(len(counts)), size=counts.__getitem__, most=at_once):
         if counts[groups[0]] > at_once:
             yield from file.iter_batches(rows, groups, names)
         else:
-            # Each column alone: Arrow keeps pages and a dictionary of every column that it reads
-            # together with others, which take more memory than all the values.
+            # Column by column: for columns read together, Arrow keeps the pages and dictionaries of
+            # all of them, which take more memory than the values.
             read = (file.read_row_groups(groups, [name], use_threads=False) for name in names)
-            columns = {name: one.column(name) for name, one in zip(names, read, strict=True)}
+            columns = {name: table.column(name) for name, table in zip(names, read, strict=True)}
             yield from pa.table(columns).to_batches(rows)
 
 
 def _rows_of(file: pq.ParquetFile, names: list[str], chunk_bytes: int) -> int:
-    """How many records have so many bytes; all of a small file."""
+    """How many records fit into `chunk_bytes`; all of a small file."""
     groups = (file.metadata.row_group(index) for index in range(file.num_row_groups))
     if sum(group.total_byte_size for group in groups) <= chunk_bytes:
         return int(max(1, file.metadata.num_rows))
     types = {name: file.schema_arrow.field(name).type for name in names}
     known = {name: kind.bit_width / 8 for name, kind in types.items() if is_primitive(kind)}
     size = sum(known.values())
-    # Text is as long as it is in the first records.
+    # Text is assumed to be as long as in the first records.
     probed = [name for name in names if name not in known]
     if probed and (first := next(file.iter_batches(_PROBED_ROWS, columns=probed), None)):
         size += first.nbytes / first.num_rows
@@ -120,10 +119,10 @@ def _chunk(batch: pa.RecordBatch, first_row: int, columns: Sequence[InputColumn]
 
 
 def _plain(value: pa.Scalar) -> object:
-    """A value as JSON can show it, even one that Python has no type or no text for."""
+    """A value as JSON can represent it, even one without a Python type or text."""
     try:
         return value.as_py()
-    except (ValueError, OverflowError):  # Bytes that are no text; a year after 9999.
+    except (ValueError, OverflowError):  # Bytes that are not text; a year after 9999.
         return value.cast(pa.string()).cast(pa.binary()).as_py().decode(errors="backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Bytes of an input: decompressed and, where it is not UTF-8, recoded."""
+"""The bytes of an input: decompressed, and converted to UTF-8 if necessary."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from batch.records.text import compression_of
 #: Bytes read at a time.
 BLOCK_BYTES = 4 << 20
 
-#: A code point that no text holds; it precedes the escaped value of a byte that is no text.
+#: A code point that no text contains; it precedes the escaped value of an undecodable byte.
 UNDECODABLE = "\ufffe"
 _MARKING = "batch-predict-mark-undecodable"
 
 
 def open_bytes(path: str) -> Any:
-    """The input's bytes as an Arrow stream, decompressed by its suffix."""
+    """The input as an Arrow stream, decompressed according to its suffix."""
     file = pa.OSFile(path, "r")
     compression = compression_of(path)
     return pa.CompressedInputStream(file, compression) if compression else file
 
 
 def is_utf8(encoding: str) -> bool:
-    """Whether text of an encoding is text in UTF-8 as it stands."""
+    """Whether text in this encoding is valid UTF-8 as it is."""
     return codecs.lookup(encoding).name in {"utf-8", "ascii", "utf-8-sig"}
 
 
 def as_text(data: pa.Buffer) -> pa.Buffer:
-    """UTF-8, with marks where the bytes are none."""
+    """UTF-8, with marks at undecodable bytes."""
     whole = [None, pa.py_buffer(np.array([0, len(data)], np.int32)), data]
     try:
         pa.Array.from_buffers(pa.string(), 1, whole).validate(full=True)
@@ -45,35 +45,35 @@ def as_text(data: pa.Buffer) -> pa.Buffer:
 
 
 def open_text(path: str, encoding: str) -> Any:
-    """The input's text as a file that gives UTF-8, whatever its encoding.
+    """The input as a file of UTF-8, converted from its encoding.
 
-    Bytes that the encoding does not know become `UNDECODABLE` and their escaped values, so that
-    one bad record becomes one reject and not the end of the input.
+    Undecodable bytes become `UNDECODABLE` and their escaped values, so that one bad record becomes
+    one reject instead of making the whole input unreadable.
     """
     return recoded(open_bytes(path), encoding)
 
 
 def recoded(stream: Any, encoding: str) -> io.RawIOBase:
-    """A stream of text in an encoding as `open_text` gives it."""
+    """A stream of text in an encoding, as `open_text` returns it."""
     return _Recoded(stream, encoding)
 
 
 def plain(text: str) -> str:
-    """Text as a person should see it."""
+    """Text without marks, for a message."""
     return text.replace(UNDECODABLE, "")
 
 
-def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None:
-    """Raises `UnreadableInput` that names the columns an input lacks, or has more than once."""
-    missing = [column.name for column in wanted if column.name not in found]
+def require_columns(names: Sequence[str], wanted: Sequence[InputColumn]) -> None:
+    """Raises `UnreadableInput` with the columns an input lacks, or has more than once."""
+    missing = [column.name for column in wanted if column.name not in names]
     if missing:
         raise UnreadableInput(
             f"no column {', '.join(map(repr, missing))}; "
-            f"found {', '.join(repr(plain(name)) for name in found)}"
+            f"found {', '.join(repr(plain(name)) for name in names)}"
         )
-    doubled = [column.name for column in wanted if found.count(column.name) > 1]
-    if doubled:
-        raise UnreadableInput(f"{', '.join(map(repr, doubled))} is there more than once")
+    duplicates = [column.name for column in wanted if names.count(column.name) > 1]
+    if duplicates:
+        raise UnreadableInput(f"duplicate column {', '.join(map(repr, duplicates))}")
 
 
 class _Recoded(io.RawIOBase):
@@ -82,20 +82,20 @@ class _Recoded(io.RawIOBase):
         self._is_utf8 = is_utf8(encoding)
         name = "utf-8" if self._is_utf8 else encoding
         self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
-        self._left = b""
+        self._rest = b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self._left) < size:
+        while size < 0 or len(self._rest) < size:
             block = self._stream.read(BLOCK_BYTES)
-            self._left += self._recode(block)
+            self._rest += self._recode(block)
             if not block:
                 break
-        size = len(self._left) if size < 0 else size
-        answer, self._left = self._left[:size], self._left[size:]
-        return answer
+        size = len(self._rest) if size < 0 else size
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
     def readinto(self, buffer: Any) -> int:
         data = self.read(len(buffer))

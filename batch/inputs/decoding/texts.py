@@ -1,4 +1,4 @@
-"""CSV records as text, which is typed column by column and shown where it does not fit."""
+"""CSV records as text: typed column by column, and shown in rejects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batch.records.text import KEY_NULLS, TextOptions
 def typed(
     values: pa.Array, column: InputColumn, key: Sequence[str], options: TextOptions
 ) -> TypedColumn:
-    """Text as what the job says that it is."""
+    """Cast text to the declared type."""
     nulls = KEY_NULLS if column.name in key else options.null_values
     numbers = parse_numbers(values, column, options.decimal, nulls=nulls)
     if numbers is not None:
@@ -37,12 +37,12 @@ def typed(
 
 
 def shown(text: str) -> str:
-    """A value as a person should see it."""
+    """A value for a message."""
     return f"'{plain(text)[:SHOWN_CHARACTERS]}'"
 
 
 def raw(batch: pa.RecordBatch, index: int, delimiter: str) -> str:
-    """A record as CSV again."""
+    """A record as a CSV line."""
     line = io.StringIO()
     fields = [plain(column[index].as_py()) for column in batch.columns]
     csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(fields)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from batch.inputs.prefetch import Brought
+from batch.inputs.prefetch import Prefetched
 from batch.output import layout
 from batch.output.manifest import Column, PartFile
 from batch.output.part_writer import PartWriter, columns_of
@@ -68,7 +68,7 @@ class _SliceRun:
         self._slice = piece
         self._predictor = predictor
         inputs = predictor.reader.inputs
-        self._inputs = Brought(inputs, prefetched) if prefetched else inputs
+        self._inputs = Prefetched(inputs, prefetched) if prefetched else inputs
         self._alone = len(piece.inputs) == 1
         self._predicted = PredictedRows(predictor.recipe, predictor.batching.reference)
         self._seconds: defaultdict[str, float] = defaultdict(float)
