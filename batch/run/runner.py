@@ -45,7 +45,7 @@ def _run(this: Attempt) -> RunResult:
     from batch.run.recipes import Incoming
     from batch.run.replacement import replacement
 
-    first = in_reading_order(survey.todo) if appends else ()
+    first = in_reading_order(survey.todo, this.options.packing) if appends else ()
     with (
         Ahead(open_store(job.pattern.base), first) as ahead,
         job_model(job, this.store, live, Incoming(survey.todo, ahead.source)) as model,

@@ -27,7 +27,12 @@ def tidy(this: Attempt) -> RunResult:
         if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
             from batch.upkeep.prune import prune
 
-            prune(store, retain=this.job.settings.output.retain, delete=True)
+            prune(
+                store,
+                retain=this.job.settings.output.retain,
+                delete=True,
+                retention=this.options.retention,
+            )
     except (BatchError, Stopped) as error:
         log.warning("left to the next run: %s", error)
     return result
@@ -39,7 +44,9 @@ def _apply_window(this: Attempt) -> RunResult:
         return result
     from batch.upkeep.window import drop_old
 
-    manifest = drop_old(this.store, this.job, clock=this.options.clock)
+    manifest = drop_old(
+        this.store, this.job, clock=this.options.clock, retention=this.options.retention
+    )
     if manifest is None:
         return result
     remember(this.store.url, manifest)

@@ -18,10 +18,9 @@ from click.testing import CliRunner
 
 from batch.cli import main
 from batch.errors import BatchError
-from batch.inputs import pack
+from batch.inputs.pack import Packing
 from batch.job.job_file import load_job
 from batch.output.open import open_output
-from batch.run.attempt import Options
 from batch.run.backfill import backfill, propose
 from batch.run.outcome import RunResult
 from batch.run.selection import Request
@@ -52,7 +51,7 @@ def again(job: JobFolder, model: str | None = None, **conditions: Any) -> RunRes
     """A backfill in this process."""
     with job.mirrored():
         request = Request(**conditions, model=model)
-        return backfill(load_job(str(job.folder)), request, Options())
+        return backfill(load_job(str(job.folder)), request, job.options())
 
 
 def models(job: JobFolder) -> dict[str, str]:
@@ -242,11 +241,9 @@ def test_a_model_that_does_not_fit_the_columns_is_one_error(days: JobFolder) -> 
     assert days.judge()["version"] == 1
 
 
-def test_what_a_run_took_in_meanwhile_stays(
-    days: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_run_took_in_meanwhile_stays(days: JobFolder, tmp_path: Path) -> None:
     """The changed content wins over the backfill of the old one, which is named."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
+    days.packing = Packing(small_bytes=1)
     met = False
 
     def meet(verb: str, path: str) -> None:
@@ -263,7 +260,7 @@ def test_what_a_run_took_in_meanwhile_stays(
         outcome = backfill(
             load_job(str(days.folder)),
             Request(first=date(2026, 1, 1), last=date(2026, 1, 3), model=str(other)),
-            Options(open_output=lambda found: Wrapped(open_output(found), meet)),
+            days.options(open_output=lambda found: Wrapped(open_output(found), meet)),
         )
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 3, 75)
     assert outcome.message.endswith("inputs left to the next backfill: 1")
@@ -273,11 +270,9 @@ def test_what_a_run_took_in_meanwhile_stays(
     oracle.judge(days.output)
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was(
-    days: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_backfill_goes_on_where_it_was(days: JobFolder) -> None:
     """What has a receipt is not predicted again, when the same is asked for."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
+    days.packing = Packing(small_bytes=1)
     receipts = 0
 
     def die(verb: str, path: str) -> None:
@@ -293,7 +288,8 @@ def test_an_interrupted_backfill_goes_on_where_it_was(
     everything = Request(inputs=("*",))
     found = load_job(str(days.folder))
     with days.mirrored(), pytest.raises(KeyboardInterrupt):
-        backfill(found, everything, Options(open_output=lambda job: Wrapped(open_output(job), die)))
+        options = days.options(open_output=lambda job: Wrapped(open_output(job), die))
+        backfill(found, everything, options)
     assert receipts == 3
     done = {path.name for path in (days.output / "data").glob("*/*.parquet")}
     assert again(days, inputs=("2026-01-05.csv",)).added.inputs == 1
@@ -384,7 +380,7 @@ def test_the_plan_names_every_date(days: JobFolder) -> None:
     days.add("2026-01-06.csv", day(6))
     with days.mirrored():
         request = Request(first=date(2026, 1, 4))
-        plan = propose(load_job(str(days.folder)), request, Options())
+        plan = propose(load_job(str(days.folder)), request, days.options())
     assert [(f"{one.day}", one.inputs, one.records, one.new) for one in plan.days] == [
         ("2026-01-04", 1, 3, 0),
         ("2026-01-05", 1, 3, 0),
@@ -400,18 +396,16 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
     days.configure(input=PATH, output={"path": "out", "window": "30d"})
     with days.mirrored():
         request = Request(first=date(2026, 1, 1), last=date(2026, 1, 2))
-        plan = propose(load_job(str(days.folder)), request, Options())
+        plan = propose(load_job(str(days.folder)), request, days.options())
     assert plan.choice.too_old == ("2026-01-01.csv", "2026-01-02.csv")
     outcome = again(days, first=date(2026, 1, 1), last=date(2026, 1, 2))
     assert (outcome.name, outcome.exit_code) == ("nothing to do", 0)
     assert "2 are older than output.window" in outcome.message
 
 
-def test_an_input_that_vanishes_meanwhile_is_left_and_said(
-    days: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_input_that_vanishes_meanwhile_is_left_and_said(days: JobFolder) -> None:
     """Nobody else predicts it again by that model."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
+    days.packing = Packing(small_bytes=1)
     with days.mirrored():
 
         def vanish(verb: str, path: str) -> None:
@@ -421,7 +415,7 @@ def test_an_input_that_vanishes_meanwhile_is_left_and_said(
         outcome = backfill(
             load_job(str(days.folder)),
             Request(inputs=("*",), model=str(another_model(days))),
-            Options(open_output=lambda found: Wrapped(open_output(found), vanish)),
+            days.options(open_output=lambda found: Wrapped(open_output(found), vanish)),
         )
     assert (outcome.name, outcome.exit_code, outcome.added.inputs) == ("published", 75, 4)
     assert outcome.message.endswith("inputs left to the next backfill: 1")
@@ -461,7 +455,7 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
             backfill(
                 load_job(str(days.folder)),
                 Request(inputs=("*",)),
-                Options(open_output=lambda job: Wrapped(open_output(job), die)),
+                days.options(open_output=lambda job: Wrapped(open_output(job), die)),
             )
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]

@@ -18,8 +18,10 @@ import joblib
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from batch.inputs.pack import PACKING, Packing
 from batch.job.job_file import load_job
 from batch.model import save_model
+from batch.output.retention import RETENTION, Retention
 from batch.run.outcome import RunResult
 from batch.run.runner import Options, run
 from tests.support import oracle
@@ -43,6 +45,8 @@ class JobFolder:
 
     folder: Path
     out: str = "out"
+    packing: Packing = PACKING
+    retention: Retention = RETENTION
 
     @classmethod
     def make(cls, folder: Path, model: Path, **options: Any) -> Self:
@@ -98,7 +102,11 @@ class JobFolder:
 
     def run(self, **options: Any) -> RunResult:
         """Run in this process."""
-        return run(load_job(str(self.folder)), Options(**options))
+        return run(load_job(str(self.folder)), self.options(**options))
+
+    def options(self, **options: Any) -> Options:
+        """What runs and backfills of this job get from their callers."""
+        return Options(packing=self.packing, retention=self.retention, **options)
 
     def command(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `batch-predict` for real, without a terminal."""

@@ -14,12 +14,12 @@ from click.testing import CliRunner, Result
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
-from batch.inputs import pack
+from batch.inputs.pack import Packing
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output import publish
 from batch.output.manifest import Manifest
 from batch.output.open import open_output
+from batch.output.retention import Retention
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
@@ -106,11 +106,9 @@ def test_a_replacement_is_predicted_anew(job: JobFolder, kind: str) -> None:
     assert require_mended(job)["totals"]["records"] == 6
 
 
-def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replacement_that_lost_some_inputs_is_predicted_whole(job: JobFolder) -> None:
     """A version of the present input holds all of it, by one run."""
-    monkeypatch.setattr(pack, "PACKED_INPUTS", 1)
+    job.packing = Packing(packed_inputs=1)
     job.configure(output={"path": "out", "mode": "replace"})
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 2, 2)])
@@ -124,11 +122,9 @@ def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_folded_ledger_is_repaired(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch, index: int
-) -> None:
+def test_a_folded_ledger_is_repaired(job: JobFolder, index: int) -> None:
     """The older entries of one segment, or the newer ones after it."""
-    monkeypatch.setattr(publish, "MAX_SEGMENTS", 2)
+    job.retention = Retention(segments=2)
     damaged.live_three_versions(job)
     job.add("5.csv", [("k", 1, 1)])
     job.run()

@@ -15,9 +15,9 @@ from batch.client import Predictions
 from batch.errors import Damaged, Held, NoInput
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output import retention
 from batch.output.manifest import Manifest
 from batch.output.open import open_output
+from batch.output.retention import Retention
 from batch.run.held import discard
 from batch.store import open_store
 from batch.upkeep.prune import Garbage, prune
@@ -38,7 +38,8 @@ def back(job: JobFolder, to: int | None = None) -> Manifest:
     store, loaded = open_store(job.output_url), load_job(str(job.folder))
     with job.mirrored():
         way = look_back(store, loaded, to=to)
-        return roll_back(store, loaded, way, reason="a bad model", clock=utc_now)
+        return roll_back(store, loaded, way, reason="a bad model", clock=utc_now,
+                         retention=job.retention)  # fmt: skip
 
 
 def go_on(job: JobFolder) -> Manifest | None:
@@ -234,11 +235,9 @@ def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> No
     assert three.run().name == "nothing to do"
 
 
-def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(job: JobFolder) -> None:
     """In replace mode every version has parts of its own; the newest ones stay whole."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 2)
+    job.retention = Retention(versions=2)
     job.configure(output={"mode": "replace", "retain": "0s"})
     for number in range(5):
         job.add("1.csv", [("a", number, 1)])
@@ -255,11 +254,9 @@ def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     oracle.judge(job.output)
 
 
-def test_a_version_stays_as_long_as_the_job_says(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_stays_as_long_as_the_job_says(job: JobFolder) -> None:
     """Counted from when another one took its place; oldest_kept never falls."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    job.retention = Retention(versions=1)
     job.configure(output={"mode": "replace", "retain": "10d"})
     start = datetime(2026, 1, 1, tzinfo=UTC)
     found = []
@@ -274,11 +271,9 @@ def test_a_version_stays_as_long_as_the_job_says(
     assert job.judge()["oldest_kept"] == 4
 
 
-def test_a_version_that_somebody_removed_does_not_keep_the_others(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_that_somebody_removed_does_not_keep_the_others(job: JobFolder) -> None:
     """What is not there cannot be kept."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    job.retention = Retention(versions=1)
     job.configure(output={"retain": "0s"})
     for number in range(3):
         job.add(f"{number}.csv", DAY_1)

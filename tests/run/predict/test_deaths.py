@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.inputs import pack
+from batch.inputs.pack import PACKING
 from batch.run.host_state import read_suspects
 from tests.support.jobs import JobFolder
 
@@ -62,7 +62,7 @@ def wait_for(found: Callable[[], object], seconds: float = 40) -> None:
 
 def make_large(job: JobFolder, name: str, rows: str) -> None:
     """Blank lines are no records, but they give an input a slice of its own."""
-    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * pack.SMALL_BYTES)
+    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * PACKING.small_bytes)
 
 
 def test_an_input_that_kills_the_model_is_found_and_the_others_are_published(
