@@ -70,8 +70,8 @@ def load_predictor(
         scorer.use_one_thread()
     # The model is loaded: what is left of the memory is for chunks.
     chunk_bytes = CHUNK_BYTES
-    if run.machine is not None:
-        chunk_bytes = min(chunk_bytes, bytes_for_chunk(run.machine, threads=parallelism.threads))
+    if run.memory is not None:
+        chunk_bytes = min(chunk_bytes, bytes_for_chunk(run.memory, threads=parallelism.threads))
     decode = open_decoder(
         job.settings.input.resolved_format,
         columns_to_read(job, recipe, scorer),
