@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from batch.inputs.pack import Packing
 from batch.logs import utc_now
+from batch.output.retention import Retention
 from tests.faults.bench import RUN, Command, Scenario, run
 from tests.faults.commands import (
     DISCARD,
@@ -36,9 +38,9 @@ from tests.faults.starts import (
 from tests.faults.watching import Judged, Taken
 
 #: Two inputs a part, so that few inputs make several slices and parts that are packed.
-PACKED = {"batch.inputs.pack.PACKED_INPUTS": 2}
-FOLDED = {"batch.output.publish.MAX_SEGMENTS": 2}
-FORGETFUL = {"batch.output.retention.KEPT_VERSIONS": 2}
+PACKED = Packing(packed_inputs=2)
+FOLDED = Retention(segments=2)
+FORGETFUL = Retention(versions=2)
 
 
 BACK_AND_FORTH = (rolling_back(1), UNPAUSE, RUN)
@@ -64,16 +66,16 @@ REPLACE = {"path": "out", "mode": "replace"}
 NOTHING_RETAINED = {"path": "out", "retain": "0s"}
 
 SCENARIOS = (
-    Scenario("first-run", adding("abc"), constants=PACKED, points=(50, 15, 12)),
+    Scenario("first-run", adding("abc"), packing=PACKED, points=(50, 15, 12)),
     Scenario("incremental", then(published("ab"), adding("cd"))),
-    Scenario("rewrite", then(published("abcd"), changing("b")), constants=PACKED),
+    Scenario("rewrite", then(published("abcd"), changing("b")), packing=PACKED),
     Scenario("sent-again", then(published("abc"), sending_again("a"), changing("b"))),
     Scenario("replace", then(configured(output=REPLACE), published("ab"), adding("c"))),
-    Scenario("resume", then(published("ab"), adding("cdef"), interrupted), constants=PACKED),
+    Scenario("resume", then(published("ab"), adding("cdef"), interrupted), packing=PACKED),
     Scenario(
         "resume-with-more",
         then(published("ab"), adding("cdef"), interrupted, changing("e"), adding("g")),
-        constants=PACKED,
+        packing=PACKED,
         points=(40, 15, 11),
     ),
     Scenario(
@@ -117,7 +119,7 @@ SCENARIOS = (
         ),
         [PRUNE],
         [PRUNE, RUN],
-        constants=FORGETFUL,
+        retention=FORGETFUL,
         points=(25, 5, 1),
     ),
     Scenario(
@@ -141,7 +143,7 @@ SCENARIOS = (
         keeps_work=False,
     ),
     Scenario("publish", held, [PUBLISH], [RELAXED_RUN], points=(28, 9, 5)),
-    Scenario("folding", then(published("a", "b"), changing("a"), adding("c")), constants=FOLDED),
+    Scenario("folding", then(published("a", "b"), changing("a"), adding("c")), retention=FOLDED),
     Scenario(
         "window",
         then(adding("a"), long_ago, published("", "b"), configured(output=WINDOW), adding("c")),

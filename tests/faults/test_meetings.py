@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch.job.job_file import load_job
-from batch.run.runner import Options
+from batch.output.retention import RETENTION, Retention
 from batch.run.runner import run as run_job
 from tests.faults.bench import (
     RUN,
@@ -22,7 +22,6 @@ from tests.faults.bench import (
     Round,
     Scenario,
     crashes,
-    prepared,
 )
 from tests.faults.bench import run as a_run
 from tests.faults.commands import (
@@ -90,13 +89,12 @@ def _two_runs_without_c(job: Folder, open_output: OpenOutput) -> int:
     for name in "de":
         add(job, name)
         loaded = without(load_job(str(job.folder)), "c.csv")
-        codes.append(run_job(loaded, Options(open_output=open_output)).exit_code)
+        codes.append(run_job(loaded, job.options(open_output=open_output)).exit_code)
     return max(codes)
 
 
 def _run_with_a_clock_ahead(job: Folder, open_output: OpenOutput) -> int:
-    options = Options(open_output=open_output, clock=an_hour_ahead)
-    return run_job(load_job(str(job.folder)), options).exit_code
+    return job.run(open_output=open_output, clock=an_hour_ahead).exit_code
 
 
 def _holds_c(judged: Judged | None, present: Taken) -> None:
@@ -118,7 +116,7 @@ RESUMED_WITH_MORE = then(
 TWO_PARTS = then(published("ab", "c"), adding("d"))
 BEHIND = then(published("a", "b"), adding("c"))
 GOES_ON = then(published("ab"), adding("cdef"), interrupted)
-AGELESS: dict[str, object] = {"batch.upkeep.prune.SAFE_AGE": timedelta()}
+AGELESS = Retention(safe_age=timedelta())
 LET_GO_AND_TIDY = (UNPAUSE, RUN, PRUNE)
 OUTDATED = then(adding("a"), long_ago, published("", "b"), configured(output=WINDOW), adding("c"))
 MODEL_ONLY = then(adding("ab"), just_before_the_plan, aged)
@@ -130,17 +128,17 @@ def meeting(
     prepare: Callable[[Folder], None],
     commands: Sequence[Command] = (RUN,),
     again: Sequence[Command] = (RUN,),
-    constants: dict[str, object] | None = None,
-    damage: Callable[[Folder], str] | None = None,
+    retention: Retention = RETENTION,
+    **more: Any,
 ) -> Scenario:
     """A scenario in which nobody's work need be kept: the other one may have done it already."""
-    return Scenario(name, prepare, commands, again, constants or {}, damage, keeps_work=False)
+    return Scenario(name, prepare, commands, again, retention=retention, keeps_work=False, **more)
 
 
 MEETINGS = (
-    Meeting(meeting("two-first-runs", adding("abc"), constants=PACKED), [RUN]),
-    Meeting(meeting("two-resuming", RESUMED, constants=PACKED), [RUN]),
-    Meeting(meeting("two-resuming-with-more", RESUMED_WITH_MORE, constants=PACKED), [RUN]),
+    Meeting(meeting("two-first-runs", adding("abc"), packing=PACKED), [RUN]),
+    Meeting(meeting("two-resuming", RESUMED, packing=PACKED), [RUN]),
+    Meeting(meeting("two-resuming-with-more", RESUMED_WITH_MORE, packing=PACKED), [RUN]),
     Meeting(
         meeting("run-and-later-run", then(published("ab"), adding("c")), [RUN_OF_C]), [ARRIVAL, RUN]
     ),
@@ -195,11 +193,11 @@ MEETINGS = (
     Meeting(
         meeting("run-and-prune", then(FORGETTING, adding("e")), [RUN], [RUN], FORGETFUL), [PRUNE]
     ),
-    Meeting(meeting("resuming-and-prune", RESUMED, constants=PACKED), [PRUNE]),
-    Meeting(meeting("resuming-with-more-and-prune", RESUMED_WITH_MORE, constants=PACKED), [PRUNE]),
-    Meeting(meeting("prune-and-resuming", RESUMED, [PRUNE], constants=PACKED), [RUN], points=20),
+    Meeting(meeting("resuming-and-prune", RESUMED, packing=PACKED), [PRUNE]),
+    Meeting(meeting("resuming-with-more-and-prune", RESUMED_WITH_MORE, packing=PACKED), [PRUNE]),
+    Meeting(meeting("prune-and-resuming", RESUMED, [PRUNE], packing=PACKED), [RUN], points=20),
     Meeting(
-        meeting("prune-and-resuming-with-more", RESUMED_WITH_MORE, [PRUNE], constants=PACKED),
+        meeting("prune-and-resuming-with-more", RESUMED_WITH_MORE, [PRUNE], packing=PACKED),
         [RUN],
         points=20,
     ),
@@ -247,22 +245,13 @@ MEETINGS = (
 )
 
 
-@pytest.fixture(scope="session")
-def bench(tiny_model: Path) -> Iterator[Bench]:
-    """One place for all meetings of this process."""
-    with Bench.open(tiny_model) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("met", MEETINGS, ids=lambda met: met.scenario.name)
 def test_the_promise_holds_whenever_another_one_comes(
     met: Meeting,
     bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """Before each operation in turn, the other one does all of its work."""
-    prepared(met.scenario, monkeypatch)
     times = next(at for at in count(1) if not meet(bench.start(met.scenario), met, at)) - 1
     record_property("points", times)
     assert times >= met.points
@@ -289,11 +278,9 @@ def test_the_promise_holds_when_one_who_comes_dies_too(
     met: Meeting,
     both: bool,
     bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """At some operation; then the first one goes on, or dies a little later."""
-    prepared(met.scenario, monkeypatch)
     times = next(
         at for at in count(1) if not meet_and_die(bench.start(met.scenario), met, at, both=both)
     )
