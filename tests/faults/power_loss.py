@@ -36,13 +36,17 @@ class Promise:
 
 @dataclass(frozen=True)
 class Recording:
-    """What a command did to a job's folder; `inputs` and the job file are as it found them."""
+    """What a command did to a job's folder; `inputs` and the job file are as it found them.
+
+    `damaged` is a file that somebody damaged before.
+    """
 
     begin: FileSystem
     before: Promise
     operations: tuple[Operation, ...]
     exit_code: int
     inputs: Tree
+    damaged: str = ""
 
     def moments(self) -> Iterator[tuple[str, FileSystem, Promise]]:
         """Before it began, after each operation, and after the end; it is one file system."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -10,14 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from batch.job.job_file import load_job
-from batch.logs import utc_now
-from batch.store import open_store
-from batch.upkeep.rollback import unpause
+from tests.faults.bench import Command, Folder, Round, holds_nothing_else, run
+from tests.faults.bench import Scenario as Struck
+from tests.faults.commands import UNPAUSE
 from tests.faults.crash_states import FileSystem, Tree
 from tests.faults.power_loss import (
     OUT,
@@ -30,15 +25,15 @@ from tests.faults.power_loss import (
     version_of,
 )
 from tests.faults.tracing import record
-from tests.support import oracle
-from tests.support.jobs import JobFolder
+from tests.faults.watching import Watcher
 
 #: Where the host remembers: what it wrote there may be torn or lost like everything else.
-HOST = "host"
+HOST = "one"
 _A_MONTH_AGO = time.time() - 30 * 86400
+_RUN = Command(run, holds_nothing_else)
 
 
-def _nothing(_: JobFolder) -> None:
+def _nothing(_: Folder) -> None:
     """No change."""
 
 
@@ -47,29 +42,28 @@ class Scenario:
     """A command to trace: what happened before, and what is changed just before it.
 
     `after` names the scenario whose end is the beginning of this one. In `arguments`, JOB stands
-    for the job's folder. `mend` is what a person does before the run that completes everything.
+    for the job's folder. `prepare` may damage a file, and returns its path then. `mend` is what a
+    person does before the run that completes everything.
     """
 
     name: str
     after: str | None = None
-    prepare: Callable[[JobFolder], object] = _nothing
+    prepare: Callable[[Folder], object] = _nothing
     arguments: tuple[str, ...] = ("run", "JOB")
     exit_codes: tuple[int, ...] = (0,)
-    mend: Callable[[JobFolder], object] = _nothing
+    mend: Callable[[Folder], object] = _nothing
 
 
-class Bench:
-    """One job folder in which scenarios are recorded and the states they leave are tried."""
+class PowerCuts:
+    """Records scenarios in one job folder, and tries the states that power cuts in them leave."""
 
-    def __init__(self, job: JobFolder, scratch: Path, scenarios: tuple[Scenario, ...]) -> None:
+    def __init__(self, job: Folder, scratch: Path, scenarios: tuple[Scenario, ...]) -> None:
         job.out = OUT
         configure(job)
         self.job = job
         self._scratch = scratch
         self._scenarios = {scenario.name: scenario for scenario in scenarios}
         self._recordings: dict[str, Recording] = {}
-        self._judged = set[bytes]()
-        self._predictions = dict[tuple[bytes, int], dict[str, Any]]()
         self._hosts = 0
 
     def recording(self, name: str) -> Recording:
@@ -87,61 +81,27 @@ class Bench:
         # 3: it was the command that held or paused the job, and it came that far.
         return self._record(Scenario("resumed", exit_codes=(0, 3)), killed)
 
-    def recover(self, name: str, inputs: Tree, state: State, *, same_host: bool) -> None:
+    def recover(self, name: str, recording: Recording, state: State, *, same_host: bool) -> None:
         """Judge a state on the disk, and again after one undisturbed run.
 
         Either the same host starts again at once, or another one takes over after a month.
         """
-        self._restore(inputs, state.tree, modified=None if same_host else _A_MONTH_AGO)
-        self._judge_newest(state)
-        self._scenarios[name].mend(self.job)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BATCH_PREDICT_STATE", str(self._host if same_host else self._new_host()))
-            outcome = self.job.run()
-            if self._is_paused(state):
-                assert outcome.exit_code == 3, outcome
-                store, job = open_store(str(self.job.output)), load_job(str(self.job.folder))
-                unpause(store, job, clock=utc_now)
-                outcome = self.job.run()
-        assert outcome.exit_code == 0, outcome
-        self._judge_complete()
-
-    def _judge_newest(self, state: State) -> None:
-        """Let the oracle judge the newest version, wherever the pointer is.
-
-        Once each: all that it names was compared by its hash.
-        """
-        newest = max(manifests(state.tree), key=version_of, default=None)
-        if newest is None or newest in self._judged | state.promise.spoiled:
-            return
-        assert oracle.judge_newest(self.job.output) == parsed(newest)
-        self._judged.add(newest)
-
-    def _judge_complete(self) -> None:
-        """Every record of every input is there once, with the plain model's predictions."""
-        manifest = oracle.judge(self.job.output, expected=self._expected)
-        ledger = oracle.ledger_of(self.job.output, manifest)
-        lines = {path.name: path.read_bytes().count(b"\n") for path in _files(self.job.data)}
-        assert {name: entry["records"] + 1 for name, entry in ledger.items()} == lines
-        pointer = json.loads((self.job.output / "manifest.json").read_text())
-        assert pointer == manifest, "the pointer is behind"
-        assert not _files(self.job.output / ".tmp"), "unfinished files are left"
-
-    def _expected(self, name: str, row: int) -> dict[str, Any]:
-        """The plain model's prediction, made once for each content of an input."""
-        key = ((self.job.data / name).read_bytes(), row)
-        if key not in self._predictions:
-            self._predictions[key] = self.job.expected(name, row)
-        return self._predictions[key]
-
-    def _is_paused(self, state: State) -> bool:
-        newest = max(manifests(state.tree), key=version_of, default=None)
-        return newest is not None and parsed(newest)["paused"] is not None
+        self._restore(recording.inputs, state.tree, modified=None if same_host else _A_MONTH_AGO)
+        mend, host = self._scenarios[name].mend, HOST if same_host else self._new_host()
+        (self.job.folder / host).mkdir(exist_ok=True)
+        scenario = Struck(name, mend, again=[_RUN], keeps_work=False)
+        cut = Round(scenario, Watcher(self.job, damaged=recording.damaged))
+        cut.watcher.look()
+        mend(self.job)
+        if _is_paused(state):
+            assert cut.perform([_RUN], host=host) == 3
+            assert cut.perform([UNPAUSE], host=host) == 0
+        cut.end(host=host)
 
     def _record(self, scenario: Scenario, before: Recording | None) -> Recording:
         system, promise = before.end() if before else (FileSystem(), Promise())
         self._restore(before.inputs if before else self._inputs(), system.tree())
-        scenario.prepare(self.job)
+        damaged = scenario.prepare(self.job) or (before.damaged if before else "")
         if (found := self._on_disk()) != system.tree():  # Not by our commands: long ago, then.
             system = FileSystem.of(found)
             spoiled = frozenset(data for data in manifests(found) if any(misses(found, data)))
@@ -152,10 +112,13 @@ class Bench:
             + [folder if word == "JOB" else word for word in scenario.arguments],
             self.job.folder,
             self._scratch / "trace",
-            os.environ | {"BATCH_PREDICT_STATE": str(self._host)},
+            os.environ | {"BATCH_PREDICT_STATE": str(self.job.folder / HOST)},
         )
         assert trace.exit_code in scenario.exit_codes, (scenario.name, trace.errors)
-        made = Recording(system, promise, trace.operations, trace.exit_code, self._inputs())
+        inputs = self._inputs()
+        made = Recording(
+            system, promise, trace.operations, trace.exit_code, inputs, str(damaged or "")
+        )
         # Whatever the trace or the model of the file system did not see shows here.
         assert made.end()[0].tree() == self._on_disk(), scenario.name
         return made
@@ -179,7 +142,7 @@ class Bench:
         return {
             str(path.relative_to(self.job.folder)): b"%d\n%b"
             % (path.stat().st_mtime_ns, path.read_bytes())
-            for path in [*_files(self.job.data), self.job.folder / "job.toml"]
+            for path in [*sorted(self.job.data.iterdir()), self.job.folder / "job.toml"]
         }
 
     def _on_disk(self) -> Tree:
@@ -190,21 +153,18 @@ class Bench:
         }
 
     def _tops(self) -> tuple[Path, Path]:
-        return self.job.folder / Path(OUT).parts[0], self._host
+        return self.job.folder / Path(OUT).parts[0], self.job.folder / HOST
 
-    @property
-    def _host(self) -> Path:
-        return self.job.folder / HOST
-
-    def _new_host(self) -> Path:
+    def _new_host(self) -> str:
         self._hosts += 1
-        return self._scratch / f"host-{self._hosts}"
+        return f"host-{self._hosts}"
 
 
-def configure(job: JobFolder, *, mode: str = "append", min_rows: int = 0) -> None:
+def configure(job: Folder, *, mode: str = "append", min_rows: int = 0) -> None:
     """Write the job file anew, with the output where it is tried."""
     job.configure(output={"path": OUT, "mode": mode}, checks={"min_rows": min_rows})
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
+def _is_paused(state: State) -> bool:
+    newest = max(manifests(state.tree), key=version_of, default=None)
+    return newest is not None and parsed(newest)["paused"] is not None
