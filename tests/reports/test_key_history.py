@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from batch.errors import BadUsage
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output import layout, part_reader
+from batch.output import layout
 from batch.output.read import newest_manifest
 from batch.reports.key_history import Story, tell
 from batch.store import open_store
+from batch.store.base import Store
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
 from tests.support.published import Output, flip_byte, part
+from tests.support.wrapped import Wrapped
 
 
-def story(job: JobFolder, *key: str) -> Story:
+def story(job: JobFolder, *key: str, store: Store | None = None) -> Story:
     """What is told of a key of a job."""
-    store = open_store(job.output_url)
+    store = store or open_store(job.output_url)
     live = newest_manifest(store)
     assert live is not None
     return tell(store, live, key)
@@ -129,17 +130,15 @@ def test_a_version_that_is_gone_is_named(lived: JobFolder) -> None:
     assert periods(found)[0] == ("2-6", "new input", "2.csv")
 
 
-def test_every_part_is_read_once(lived: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_part_is_read_once(lived: JobFolder) -> None:
     """However many versions name it."""
     read: list[str] = []
-    opened = part_reader._opened
 
-    def noting(store: Any, file: Any) -> Any:
-        read.append(file.path)
-        return opened(store, file)
+    def note(verb: str, path: str) -> None:
+        if verb == "fetch" and path.endswith(".parquet"):
+            read.append(path)
 
-    monkeypatch.setattr(part_reader, "_opened", noting)
-    story(lived, "a")
+    story(lived, "a", store=Wrapped(open_store(lived.output_url), note))
     assert len(read) == len({*read}) >= 5
 
 

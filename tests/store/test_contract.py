@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from batch.errors import DoesNotFit
-from batch.store import multipart, open_store
+from batch.store import open_store
 from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.multipart import Sizes
+from batch.store.s3 import S3Store
 from tests.support.servers import ATOMIC, SERVERS, Bucket
 
 where_writes_are_atomic = pytest.mark.parametrize("store", ["local", *ATOMIC], indirect=True)
@@ -27,6 +29,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(str(tmp_path / "store"))
     bucket: Bucket = request.getfixturevalue(request.param)
     return open_store(f"{bucket.url}/some/store")
+
+
+def in_pieces(store: Store, large_bytes: int = 5 << 20) -> Store:
+    """The same one; on S3, pieces have 5 MiB, the least that it takes."""
+    sizes = Sizes(large_bytes, 5 << 20, 5 << 20, 5 << 20)
+    return S3Store(store.url, sizes=sizes) if store.is_remote else store
 
 
 def read(store: Store, path: str) -> bytes:
@@ -124,9 +132,9 @@ def test_of_many_creators_one_wins(store: Store) -> None:
 
 
 @where_writes_are_atomic
-def test_of_many_uploaders_one_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_uploaders_one_wins(store: Store) -> None:
     """Also of files that are sent in pieces."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 1)
+    store = in_pieces(store, large_bytes=1)
 
     def send(number: int) -> None:
         with store.upload("race") as local:
@@ -139,12 +147,9 @@ def test_of_many_uploaders_one_wins(store: Store, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_a_large_file_arrives_as_it_was_sent(
-    size: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_arrives_as_it_was_sent(size: int, store: Store, tmp_path: Path) -> None:
     """In one piece or several, there and back, with an edge of a piece on either side of its end."""
-    for name in ("THRESHOLD_BYTES", "PIECE_BYTES", "RANGED_BYTES", "RANGE_BYTES"):
-        monkeypatch.setattr(multipart, name, 5 << 20)
+    store = in_pieces(store)
     source = tmp_path / "source"
     source.write_bytes(bytes(number % 251 for number in range(size % 1000)).ljust(size, b"x"))
     with store.upload("data/part") as local:

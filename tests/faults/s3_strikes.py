@@ -1,4 +1,4 @@
-"""Where faults of S3 are tried: a server behind a proxy, put back to a scenario's start."""
+"""Requests to S3 that go wrong: the bench on a server behind a proxy, and what strikes there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import hashlib
 import os
 import random
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import boto3
+import pytest
 
 from batch.store import retry, s3client
-from tests.faults.bench import Folder, Round, Scenario, process
-from tests.faults.watching import Judged, Watcher
+from batch.store.retry import Persistence
+from tests.faults.bench import Bench, Folder, Round, Scenario, in_memory
 from tests.support import servers
 from tests.support.proxy import Fault, Proxy
 from tests.support.wire import Request
@@ -31,8 +31,6 @@ TORTURE = bool(os.environ.get("BATCH_PREDICT_TORTURE"))
 ENDLESS = 500
 #: The requests whose answers hold the bytes of an object.
 OBJECTS = r"^GET (?!.*[?&]list-type)"
-
-_Objects = dict[str, bytes]
 
 
 class Bucket:
@@ -65,7 +63,7 @@ class Bucket:
         assert len(found) < 1000, "one page"
         return {item["Key"]: item["ETag"].strip('"') for item in found}
 
-    def restore(self, objects: _Objects) -> None:
+    def restore(self, objects: dict[str, bytes]) -> None:
         """Let exactly these be there."""
         found = self.digests()
         gone = [{"Key": key} for key in found if key not in objects]
@@ -97,7 +95,8 @@ class Bucket:
 class S3Folder(Folder):
     """A job folder whose inputs and output are on S3; here are copies, for the oracle."""
 
-    bucket: Bucket | None = None
+    bucket: Bucket = field(kw_only=True)
+    _objects: dict[str, bytes] = field(default_factory=dict, kw_only=True)
 
     def configure(self, **sections: dict[str, Any]) -> None:
         """With the places on S3."""
@@ -107,18 +106,18 @@ class S3Folder(Folder):
 
     def write(self, name: str, data: bytes) -> Path:
         """Here and there."""
-        assert self.bucket
         self.bucket.put(f"data/{name}", data)
         return super().write(name, data)
 
-    def pending_parts(self) -> set[str]:
-        """The parts that receipts of unpublished runs name."""
-        self.mirror()
-        return super().pending_parts()
+    def save(self, saved: Path) -> None:
+        super().save(saved)
+        self._objects = {key: self.bucket.get(key) for key in self.bucket.digests()}
+
+    def restore(self, saved: Path) -> None:
+        super().restore(saved)
+        self.bucket.restore(self._objects)
 
     def mirror(self) -> None:
-        """Bring what is published here."""
-        assert self.bucket
         self.output.mkdir(exist_ok=True)
         spool = self.output / ".tmp"
         assert not spool.exists() or not list(spool.iterdir()), "nothing is left in the spool"
@@ -126,83 +125,44 @@ class S3Folder(Folder):
         spool.mkdir(exist_ok=True)
 
 
-class S3Watcher(Watcher):
-    """Looks at a copy of what is on S3."""
-
-    def look(self) -> Judged | None:
-        """Judge what is there now."""
-        assert isinstance(self.job, S3Folder)
-        self.job.mirror()
-        return super().look()
-
-    def fork(self) -> S3Watcher:
-        """Another one that has seen as much."""
-        other = super().fork()
-        return S3Watcher(other.job, other.client, other.versions, other.pointer, other.damaged)
-
-
-class S3Bench:
-    """Puts scenarios to their start, behind a proxy."""
+class S3Bench(Bench):
+    """Puts scenarios to their start on a server, behind a proxy."""
 
     def __init__(self, root: Path, model: Path, bucket: Bucket, proxy: Proxy) -> None:
-        self._root, self._model = root, model
-        self._place = root / "place"
-        self._scenario: Scenario | None = None
-        self._started: tuple[S3Watcher, _Objects]
+        super().__init__(root, partial(S3Folder.make, model=model, bucket=bucket))
         self.bucket, self.proxy = bucket, proxy
 
     @classmethod
     @contextmanager
-    def open(cls, model: Path) -> Iterator[S3Bench]:
-        """With a server of its own; local files are in memory where the system has room there."""
-        memory = Path("/dev/shm")
-        root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-        try:
-            with (
-                servers.serving(servers.moto(root)) as server,
-                Proxy.start(server.endpoint.url) as proxy,
-            ):
-                settings = servers.Endpoint(proxy.url).environment() | {
-                    "BATCH_PREDICT_STATE": str(root / "state"),
-                    "BATCH_PREDICT_CACHE": str(root / "cache"),
-                    "BATCH_PREDICT_SPOOL": str(root / "place" / "out" / ".tmp"),
-                }
-                with _environment(settings), _quick_retries():
-                    yield cls(root, model, Bucket(server.endpoint.url), proxy)
-        finally:
-            shutil.rmtree(root)
+    def open(cls, model: Path, server: servers.Endpoint) -> Iterator[S3Bench]:
+        """On this server, which this process talks to from here on."""
+        with (
+            in_memory() as root,
+            Proxy.start(server.url) as proxy,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            settings = servers.Endpoint(proxy.url).environment() | {
+                "BATCH_PREDICT_STATE": str(root / "state"),
+                "BATCH_PREDICT_CACHE": str(root / "cache"),
+                "BATCH_PREDICT_SPOOL": str(root / "place" / "out" / ".tmp"),
+            }
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            s3client.disconnect()
+            with retry.persisting(Persistence(3, 0.001, 0.002)):
+                yield cls(root, model, Bucket(server.url), proxy)
+        s3client.disconnect()
 
     def start(self, scenario: Scenario) -> Round:
         """A fresh copy of the scenario's start; from here on the proxy counts."""
-        saved = self._root / "saved"
-        shutil.rmtree(self._place, ignore_errors=True)
         self.proxy.reset()
         # Only the last one is kept: inputs that are put again have another time, which is planned.
-        if self._scenario is not scenario:
-            self._scenario = scenario
-            shutil.rmtree(saved, ignore_errors=True)
+        if scenario not in self.started:
+            self.started.clear()
             self.bucket.restore({})
-            self._started = self._prepare(scenario)
-            shutil.copytree(self._place, saved)
-        else:
-            shutil.copytree(saved, self._place)
-        watcher, objects = self._started
-        self.bucket.restore(objects)
-        begun = Round(scenario, watcher.fork())
+        begun = super().start(scenario)
         self.proxy.reset()
         return begun
-
-    def _prepare(self, scenario: Scenario) -> tuple[S3Watcher, _Objects]:
-        job = S3Folder.make(self._place, self._model)
-        assert isinstance(job, S3Folder)
-        job.bucket = self.bucket
-        (self._place / "one").mkdir()
-        with process(self._place / "one"):
-            scenario.prepare(job)
-        watcher = S3Watcher(job)
-        watcher.look()
-        shutil.copytree(self._place / "one", self._place / "two")
-        return watcher, {key: self.bucket.get(key) for key in self.bucket.digests()}
 
 
 @dataclass(frozen=True)
@@ -258,35 +218,6 @@ class Mixture:
         if fault.kind == "flip" and not re.search(OBJECTS, request.name):
             return None
         return fault if strikes else None
-
-
-@contextmanager
-def _environment(settings: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    s3client._client.cache_clear()
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        s3client._client.cache_clear()
-
-
-@contextmanager
-def _quick_retries() -> Iterator[None]:
-    names = {"_TRIES": 3, "_FIRST_PAUSE_SECONDS": 0.001, "_LONGEST_PAUSE_SECONDS": 0.002}
-    before = {name: getattr(retry, name) for name in names}
-    for name, value in names.items():
-        setattr(retry, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(retry, name, value)
 
 
 def _md5(data: bytes) -> str:
