@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import re
@@ -13,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import boto3
 import pytest
 
 from batch.store import retry, s3client
@@ -21,6 +19,7 @@ from batch.store.retry import Persistence
 from tests.faults.bench import Bench, Folder, Round, Scenario, in_memory
 from tests.support import servers
 from tests.support.proxy import Fault, Proxy
+from tests.support.servers import Bucket
 from tests.support.wire import Request
 
 BUCKET = "bench"
@@ -31,64 +30,6 @@ TORTURE = bool(os.environ.get("BATCH_PREDICT_TORTURE"))
 ENDLESS = 500
 #: The requests whose answers hold the bytes of an object.
 OBJECTS = r"^GET (?!.*[?&]list-type)"
-
-
-class Bucket:
-    """The bucket as the server has it: what is read and written here never goes wrong."""
-
-    def __init__(self, server: str) -> None:
-        self._s3: Any = boto3.client("s3", endpoint_url=server, region_name="us-east-1")
-        self._s3.create_bucket(Bucket=BUCKET)
-
-    def put(self, key: str, data: bytes) -> None:
-        """Write an object."""
-        self._s3.put_object(Bucket=BUCKET, Key=key, Body=data)
-
-    def get(self, key: str) -> bytes:
-        """Read an object."""
-        data: bytes = self._s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-        return data
-
-    def complete_upload(self) -> None:
-        """Give the object its name whose large upload is under way."""
-        (upload,) = self._s3.list_multipart_uploads(Bucket=BUCKET)["Uploads"]
-        which = {"Bucket": BUCKET, "Key": upload["Key"], "UploadId": upload["UploadId"]}
-        parts = self._s3.list_parts(**which)["Parts"]
-        pieces = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
-        self._s3.complete_multipart_upload(**which, MultipartUpload={"Parts": pieces})
-
-    def digests(self) -> dict[str, str]:
-        """The MD5 of every object."""
-        found = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        assert len(found) < 1000, "one page"
-        return {item["Key"]: item["ETag"].strip('"') for item in found}
-
-    def restore(self, objects: dict[str, bytes]) -> None:
-        """Let exactly these be there."""
-        found = self.digests()
-        gone = [{"Key": key} for key in found if key not in objects]
-        if gone:
-            self._s3.delete_objects(Bucket=BUCKET, Delete={"Objects": gone})
-        for key, data in objects.items():
-            if found.get(key) != _md5(data):
-                self.put(key, data)
-
-    def mirror(self, prefix: str, folder: Path) -> None:
-        """Copy all objects below a prefix to a folder, and remove other files there."""
-        wanted = {
-            key.removeprefix(prefix): digest
-            for key, digest in self.digests().items()
-            if key.startswith(prefix)
-        }
-        for path in folder.rglob("*"):
-            name = path.relative_to(folder).as_posix()
-            if path.is_file() and wanted.get(name) != _md5(path.read_bytes()):
-                path.unlink()
-        for name in wanted:
-            path = folder / name
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.get(prefix + name))
 
 
 @dataclass
@@ -111,7 +52,7 @@ class S3Folder(Folder):
 
     def save(self, saved: Path) -> None:
         super().save(saved)
-        self._objects = {key: self.bucket.get(key) for key in self.bucket.digests()}
+        self._objects = self.bucket.read_all()
 
     def restore(self, saved: Path) -> None:
         super().restore(saved)
@@ -150,7 +91,8 @@ class S3Bench(Bench):
                 patch.setenv(name, value)
             s3client.disconnect()
             with retry.persisting(Persistence(3, 0.001, 0.002)):
-                yield cls(root, model, Bucket(server.url), proxy)
+                server.client.create_bucket(Bucket=BUCKET)
+                yield cls(root, model, Bucket(server, BUCKET), proxy)
         s3client.disconnect()
 
     def start(self, scenario: Scenario) -> Round:
@@ -218,7 +160,3 @@ class Mixture:
         if fault.kind == "flip" and not re.search(OBJECTS, request.name):
             return None
         return fault if strikes else None
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batch.job.job_file import load_job
-from batch.output.retention import RETENTION, Retention
+from batch.output.retention import Retention
 from batch.run.runner import run as run_job
 from tests.faults.bench import (
     RUN,
@@ -123,126 +123,85 @@ MODEL_ONLY = then(adding("ab"), just_before_the_plan, aged)
 FORGETTING = then(configured(output=NOTHING_RETAINED), published("a", "b", "c", "d"), aged)
 
 
-def meeting(
-    name: str,
-    prepare: Callable[[Folder], None],
-    commands: Sequence[Command] = (RUN,),
-    again: Sequence[Command] = (RUN,),
-    retention: Retention = RETENTION,
-    **more: Any,
-) -> Scenario:
+def meets(
+    name: str, prepare: Callable[[Folder], None], commands: Sequence[Command],
+    again: Sequence[Command], other: Sequence[Command], *, codes: Collection[int] = (0,),
+    other_codes: Collection[int] = (0,), ends_paused: bool = False, points: int = 30, **more: Any,
+) -> Meeting:  # fmt: skip
     """A scenario in which nobody's work need be kept: the other one may have done it already."""
-    return Scenario(name, prepare, commands, again, retention=retention, keeps_work=False, **more)
+    scenario = Scenario(name, prepare, commands, again, keeps_work=False, **more)
+    return Meeting(scenario, other, codes, other_codes, ends_paused, points)
 
+
+PACKING: dict[str, Any] = {"packing": PACKED}
+FORGETTING_TOO: dict[str, Any] = {"retention": FORGETFUL}
+MORE = RESUMED_WITH_MORE
+PAUSES: dict[str, Any] = {"ends_paused": True, "points": 10}
+TAKEN: dict[str, Any] = {"codes": (0, 66, 75), "points": 20}
 
 MEETINGS = (
-    Meeting(meeting("two-first-runs", adding("abc"), packing=PACKED), [RUN]),
-    Meeting(meeting("two-resuming", RESUMED, packing=PACKED), [RUN]),
-    Meeting(meeting("two-resuming-with-more", RESUMED_WITH_MORE, packing=PACKED), [RUN]),
-    Meeting(
-        meeting("run-and-later-run", then(published("ab"), adding("c")), [RUN_OF_C]), [ARRIVAL, RUN]
+    meets("two-first-runs", adding("abc"), [RUN], [RUN], [RUN], **PACKING),
+    meets("two-resuming", RESUMED, [RUN], [RUN], [RUN], **PACKING),
+    meets("two-resuming-with-more", MORE, [RUN], [RUN], [RUN], **PACKING),
+    meets(
+        "run-and-later-run", then(published("ab"), adding("c")), [RUN_OF_C], [RUN], [ARRIVAL, RUN]
     ),
-    Meeting(
-        meeting("run-and-rollback", BEHIND, [UNCLAIMED_RUN], [UNPAUSE, RUN]),
-        [rolling_back(1)],
-        codes=(0, 3),
-        ends_paused=True,
+    meets(
+        "run-and-rollback", BEHIND, [UNCLAIMED_RUN], [UNPAUSE, RUN], [rolling_back(1)],
+        codes=(0, 3), ends_paused=True,
     ),
-    Meeting(
-        meeting("rollback-and-run", BEHIND, [rolling_back(1)], [UNPAUSE, RUN]),
-        [RUN],
-        other_codes=(0, 3),
-        ends_paused=True,
-        points=10,
+    meets(
+        "rollback-and-run", BEHIND, [rolling_back(1)], [UNPAUSE, RUN], [RUN],
+        other_codes=(0, 3), **PAUSES,
     ),
-    Meeting(
-        meeting("rollback-and-prune", FORGETTING, [rolling_back(3)], LET_GO_AND_TIDY, FORGETFUL),
-        [PRUNE],
-        ends_paused=True,
-        points=10,
+    meets(
+        "rollback-and-prune", FORGETTING, [rolling_back(3)], LET_GO_AND_TIDY, [PRUNE],
+        **FORGETTING_TOO, **PAUSES,
     ),
-    Meeting(
-        meeting("prune-and-rollback", FORGETTING, [PRUNE], LET_GO_AND_TIDY, FORGETFUL),
-        [rolling_back(3)],
-        ends_paused=True,
-        points=10,
+    meets(
+        "prune-and-rollback", FORGETTING, [PRUNE], LET_GO_AND_TIDY, [rolling_back(3)],
+        **FORGETTING_TOO, **PAUSES,
     ),
-    Meeting(
-        meeting(
-            "rollback-and-what-forgets-its-version",
-            then(FORGETTING, adding("c")),
-            [rolling_back(3)],
-            LET_GO_AND_TIDY,
-            FORGETFUL,
-        ),
-        [TWO_RUNS_WITHOUT_C, PRUNE],
-        codes=(0, 66),
-        other_codes=(0, 3),
-        points=10,
+    meets(
+        "rollback-and-what-forgets-its-version", then(FORGETTING, adding("c")), [rolling_back(3)],
+        LET_GO_AND_TIDY, [TWO_RUNS_WITHOUT_C, PRUNE],
+        codes=(0, 66), other_codes=(0, 3), points=10, **FORGETTING_TOO,
     ),
-    Meeting(
-        meeting(
-            "run-and-what-forgets-its-version",
-            then(FORGETTING, adding("c")),
-            [RUN_AHEAD],
-            [RUN],
-            FORGETFUL,
-        ),
-        [TWO_RUNS_WITHOUT_C, PRUNE],
+    meets(
+        "run-and-what-forgets-its-version", then(FORGETTING, adding("c")), [RUN_AHEAD], [RUN],
+        [TWO_RUNS_WITHOUT_C, PRUNE], **FORGETTING_TOO,
     ),
-    Meeting(
-        meeting("run-and-prune", then(FORGETTING, adding("e")), [RUN], [RUN], FORGETFUL), [PRUNE]
+    meets(
+        "run-and-prune", then(FORGETTING, adding("e")), [RUN], [RUN], [PRUNE], **FORGETTING_TOO
     ),
-    Meeting(meeting("resuming-and-prune", RESUMED, packing=PACKED), [PRUNE]),
-    Meeting(meeting("resuming-with-more-and-prune", RESUMED_WITH_MORE, packing=PACKED), [PRUNE]),
-    Meeting(meeting("prune-and-resuming", RESUMED, [PRUNE], packing=PACKED), [RUN], points=20),
-    Meeting(
-        meeting("prune-and-resuming-with-more", RESUMED_WITH_MORE, [PRUNE], packing=PACKED),
-        [RUN],
-        points=20,
-    ),
+    meets("resuming-and-prune", RESUMED, [RUN], [RUN], [PRUNE], **PACKING),
+    meets("resuming-with-more-and-prune", MORE, [RUN], [RUN], [PRUNE], **PACKING),
+    meets("prune-and-resuming", RESUMED, [PRUNE], [RUN], [RUN], points=20, **PACKING),
+    meets("prune-and-resuming-with-more", MORE, [PRUNE], [RUN], [RUN], points=20, **PACKING),
     # Its order alone makes it safe; the age is for who has no plan yet.
-    Meeting(meeting("prune-and-run", BEHIND, [PRUNE], [RUN], AGELESS), [RUN], points=12),
-    Meeting(meeting("prune-and-run-goes-on", GOES_ON, [PRUNE], [RUN], AGELESS), [RUN], points=12),
-    Meeting(meeting("held-run-and-discard", held, [RELAXED_RUN], [RELAXED_RUN]), [DISCARD]),
-    Meeting(
-        meeting("discard-and-held-run", held, [DISCARD], [RELAXED_RUN]), [RELAXED_RUN], points=3
+    meets("prune-and-run", BEHIND, [PRUNE], [RUN], [RUN], points=12, retention=AGELESS),
+    meets("prune-and-run-goes-on", GOES_ON, [PRUNE], [RUN], [RUN], points=12, retention=AGELESS),
+    meets("held-run-and-discard", held, [RELAXED_RUN], [RELAXED_RUN], [DISCARD]),
+    meets("discard-and-held-run", held, [DISCARD], [RELAXED_RUN], [RELAXED_RUN], points=3),
+    meets("run-and-window", OUTDATED, [UNCLAIMED_RUN], [IN_WINDOW], [UNCLAIMED_RUN]),
+    meets(
+        "repair-and-run", TWO_PARTS, [REPAIR], [REPAIR, RUN], [UNCLAIMED_RUN], damage=flip_a_part
     ),
-    Meeting(meeting("run-and-window", OUTDATED, [UNCLAIMED_RUN], [IN_WINDOW]), [UNCLAIMED_RUN]),
-    Meeting(
-        meeting("repair-and-run", TWO_PARTS, [REPAIR], [REPAIR, RUN], damage=flip_a_part),
-        [UNCLAIMED_RUN],
+    meets(
+        "run-and-repair", TWO_PARTS, [UNCLAIMED_RUN], [REPAIR, RUN], [REPAIR], damage=flip_a_part
     ),
-    Meeting(
-        meeting("run-and-repair", TWO_PARTS, [UNCLAIMED_RUN], [REPAIR, RUN], damage=flip_a_part),
-        [REPAIR],
+    meets("backfill-and-run", CHANGING_B, [filling_back("a.csv", "c.csv")], [RUN], [RUN]),
+    meets(
+        "run-and-backfill", CHANGING_B, [UNCLAIMED_RUN], [RUN], [filling_back("*")],
+        codes=(0, 75), other_codes=(0, 75),
     ),
-    Meeting(
-        meeting("backfill-and-run", CHANGING_B, [filling_back("a.csv", "c.csv")], [RUN]), [RUN]
+    meets(
+        "backfill-and-prune", CHANGING_B, [filling_back("*")], [RUN], [PRUNE], **FORGETTING_TOO
     ),
-    Meeting(
-        meeting("run-and-backfill", CHANGING_B, [UNCLAIMED_RUN], [RUN]),
-        [filling_back("*")],
-        codes=(0, 75),
-        other_codes=(0, 75),
-    ),
-    Meeting(
-        meeting("backfill-and-prune", CHANGING_B, [filling_back("*")], [RUN], FORGETFUL), [PRUNE]
-    ),
-    Meeting(
-        meeting("publish-and-run", held, [PUBLISH], [RELAXED_RUN]),
-        [RELAXED_RUN],
-        codes=(0, 66, 75),
-        points=20,
-    ),
-    Meeting(
-        meeting("publish-and-discard", held, [PUBLISH], [RELAXED_RUN]),
-        [DISCARD],
-        codes=(0, 66, 75),
-        points=20,
-    ),
-    Meeting(meeting("model-and-prune", MODEL_ONLY, [RUN], [RUN]), [PRUNE]),
-)
+    meets("publish-and-run", held, [PUBLISH], [RELAXED_RUN], [RELAXED_RUN], **TAKEN),
+    meets("publish-and-discard", held, [PUBLISH], [RELAXED_RUN], [DISCARD], **TAKEN),
+    meets("model-and-prune", MODEL_ONLY, [RUN], [RUN], [PRUNE]),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("met", MEETINGS, ids=lambda met: met.scenario.name)

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.bench import Bench
+from tests.faults.hosts import ROOT
 from tests.faults.kills import SCENARIOS, Calls, ErrorPoint, Point, require_one_block, shape, spread
-from tests.faults.system_calls import ROOT, ColdCommand, WarmCommand, why_not
+from tests.faults.system_calls import ColdCommand, WarmCommand, why_not
 from tests.support.jobs import JobFolder
 
 traced = pytest.mark.skipif(bool(why_not()), reason=why_not())

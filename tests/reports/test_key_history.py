@@ -8,14 +8,11 @@ from pathlib import Path
 import pytest
 
 from batch.errors import BadUsage
-from batch.job.job_file import load_job
-from batch.logs import utc_now
 from batch.output import layout
 from batch.output.read import newest_manifest
 from batch.reports.key_history import Story, tell
 from batch.store import open_store
 from batch.store.base import Store
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
 from tests.support.published import Output, flip_byte, part
@@ -47,9 +44,7 @@ def lived(job: JobFolder) -> JobFolder:
     ):
         job.add(name, rows)
         job.run()
-    store, loaded = open_store(job.output_url), load_job(str(job.folder))
-    way = look_back(store, loaded, to=3)
-    roll_back(store, loaded, way, reason="", clock=utc_now)
+    job.roll_back(3)
     return job
 
 
@@ -68,11 +63,9 @@ def test_a_key_is_followed_through_all_versions(lived: JobFolder) -> None:
 
 def test_another_model_is_named_with_the_versions_that_it_made(lived: JobFolder) -> None:
     """Each period has the model of its row, its predictions, and who published it first."""
-    store, loaded = open_store(lived.output_url), load_job(str(lived.folder))
-    unpause(store, loaded, clock=utc_now)
-    look = look_back(store, loaded, to=1)
-    roll_back(store, loaded, look, reason="", clock=utc_now)
-    unpause(store, loaded, clock=utc_now)
+    lived.unpause()
+    lived.roll_back(1)
+    lived.unpause()
     save_tiny_model(lived.folder / "model.joblib", strength=0.01)
     lived.run()
     newest, _, oldest = story(lived, "c").periods[:3]

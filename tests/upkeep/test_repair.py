@@ -15,7 +15,6 @@ from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
 from batch.inputs.pack import Packing
-from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.output.manifest import Manifest
 from batch.output.open import open_output
@@ -23,7 +22,6 @@ from batch.output.retention import Retention
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
 from tests.support import damaged, oracle
 from tests.support.jobs import JobFolder
@@ -36,8 +34,8 @@ ALL = {**damaged.PLAIN, **damaged.DEEP, **damaged.ENTRIES, **damaged.LEDGER}
 
 def mend(job: JobFolder, *, yes: bool = False, store: Store | None = None) -> Manifest | None:
     """What the command does."""
-    found = load_job(str(job.folder))
-    store = store or open_store(job.output_url)
+    opened, found = job.opened()
+    store = store or opened
     with job.mirrored():
         return repair(store, found, look_for_damage(store, found), yes=yes, clock=utc_now)
 
@@ -301,9 +299,7 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     published.configure(output={"path": "out", "fresh_for": "1d"})
     published.add("5.csv", [("k", 1, 1)])
     published.run()
-    found, store = load_job(str(published.folder)), open_store(published.output_url)
-    with published.mirrored():
-        roll_back(store, found, look_back(store, found, to=3), reason="wrong", clock=utc_now)
+    published.roll_back(to=3)
     before = oracle.newest(published.output) or {}
     damaged.flipped("files")(published.output)
     assert mend(published) is not None
@@ -311,8 +307,7 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     assert after["paused"] == before["paused"]
     assert after["stale_after"] == before["stale_after"]
     assert published.run().exit_code == 3
-    with published.mirrored():
-        unpause(store, found, clock=utc_now)
+    published.unpause()
     assert published.run().exit_code == 0
     require_mended(published)
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.inputs.decoding import open_decoder
 from batch.records.chunk import RAW_CHARACTERS, Unreadable
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
+from tests.support.decoded import Decoded, column
 
 AB = (
     InputColumn(name="a", type="string", nullable=True),
@@ -25,48 +25,11 @@ AB = (
 )
 
 
-class Decoded:
+def read(path: Path, columns: Any = AB, *, chunk_rows: int = 1000, **text: Any) -> Decoded:
     """Everything that a CSV file decodes to."""
-
-    def __init__(
-        self, path: Path, columns: Any = AB, *, chunk_rows: int = 1000, **text: Any
-    ) -> None:
-        usual = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "names": None,
-                 "null_values": ("", "NA")}  # fmt: skip
-        decode = open_decoder(
-            "csv",
-            columns,
-            key=["a"],
-            text=TextOptions(**usual | text),
-            chunk_rows=chunk_rows,
-        )
-        self.rows: list[int] = []
-        self.records: list[tuple[Any, ...]] = []
-        self.raw: list[str] = []
-        self.rejects: dict[int, str] = {}
-        self.raw_rejects: dict[int, str] = {}
-        self.chunks = 0
-        for untyped in decode(str(path)):
-            chunk = untyped()
-            assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
-            assert chunk.records.schema.names == [column.name for column in columns]
-            self.chunks += 1
-            self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]
-            self.raw += [chunk.raw(index) for index in range(len(chunk.rows))]
-            numbers = [reject.row for reject in chunk.rejects]
-            assert numbers == sorted(set(numbers))
-            before = max([*self.rows, *self.rejects], default=-1)
-            rows = chunk.rows.to_pylist()
-            assert all(number > before for number in [*rows, *numbers])
-            self.rows += rows
-            for reject in chunk.rejects:
-                self.rejects[reject.row] = f"{reject.column}: {reject.reason}"
-                self.raw_rejects[reject.row] = reject.raw
-
-
-def column(name: str, kind: Any, **options: Any) -> InputColumn:
-    """A column that may not be null."""
-    return InputColumn(name=name, type=kind, **{"nullable": False} | options)
+    usual = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "names": None,
+             "null_values": ("", "NA")}  # fmt: skip
+    return Decoded("csv", path, columns, text=TextOptions(**usual | text), chunk_rows=chunk_rows)
 
 
 @pytest.fixture
@@ -75,7 +38,7 @@ def decoded(tmp_path: Path) -> Any:
 
     def decode(data: bytes, columns: Any = AB, *, name: str = "x.csv", **options: Any) -> Decoded:
         (tmp_path / name).write_bytes(data)
-        return Decoded(tmp_path / name, columns, **options)
+        return read(tmp_path / name, columns, **options)
 
     return decode
 
@@ -287,7 +250,7 @@ def test_records_are_those_that_pythons_csv_module_finds(
     with pytest.MonkeyPatch.context() as patch:
         use_blocks(patch, block)
         try:
-            found = Decoded(path, chunk_rows=chunk_rows, names=None if has_header else ("a", "b"))
+            found = read(path, chunk_rows=chunk_rows, names=None if has_header else ("a", "b"))
         except Unreadable as error:
             assert '"' in body or "longer than" in error.message
             return
@@ -334,7 +297,7 @@ def test_records_are_the_same_in_pieces_and_in_order(
         with pytest.MonkeyPatch.context() as patch:
             use_blocks(patch, block)
             try:
-                decoded = Decoded(path, columns, chunk_rows=chunk_rows, null_values=nulls)
+                decoded = read(path, columns, chunk_rows=chunk_rows, null_values=nulls)
             except Unreadable as error:
                 assert "longer than" in error.message
                 return
@@ -581,4 +544,4 @@ def test_a_gzip_file_with_a_wrong_checksum_is_unreadable(decoded: Any) -> None:
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
     with pytest.raises(Unreadable, match="not readable as CSV"):
-        Decoded(tmp_path / "nothing.csv")
+        read(tmp_path / "nothing.csv")
