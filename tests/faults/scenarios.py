@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from batch.inputs.pack import Packing
 from batch.logs import utc_now
 from batch.output.retention import Retention
@@ -65,6 +67,8 @@ WINDOW = {"path": "out", "window": "90d"}
 REPLACE = {"path": "out", "mode": "replace"}
 NOTHING_RETAINED = {"path": "out", "retain": "0s"}
 
+UNKEPT: dict[str, Any] = {"keeps_work": False}
+
 SCENARIOS = (
     Scenario("first-run", adding("abc"), packing=PACKED, points=(50, 15, 12)),
     Scenario("incremental", then(published("ab"), adding("cd"))),
@@ -75,89 +79,51 @@ SCENARIOS = (
     Scenario(
         "resume-with-more",
         then(published("ab"), adding("cdef"), interrupted, changing("e"), adding("g")),
-        packing=PACKED,
-        points=(40, 15, 11),
+        packing=PACKED, points=(40, 15, 11),
     ),
     Scenario(
-        "lost-race",
-        then(published("abc"), changing("a")),
-        [beaten(an_hour_ago)],
-        keeps_work=False,
-        points=(40, 14, 12),
+        "lost-race", then(published("abc"), changing("a")), [beaten(an_hour_ago)],
+        points=(40, 14, 12), **UNKEPT,
     ),
     Scenario(
-        "lost-race-and-plan",
-        then(published("abc"), changing("a")),
-        [beaten(utc_now)],
-        keeps_work=False,
-        points=(55, 18, 16),
+        "lost-race-and-plan", then(published("abc"), changing("a")), [beaten(utc_now)],
+        points=(55, 18, 16), **UNKEPT,
     ),
     Scenario(
-        "rollback",
-        published("a", "b", "c"),
-        BACK_AND_FORTH,
-        BACK_AND_FORTH,
-        keeps_work=False,
-        points=(65, 16, 14),
+        "rollback", published("a", "b", "c"), BACK_AND_FORTH, BACK_AND_FORTH,
+        points=(65, 16, 14), **UNKEPT,
     ),
     Scenario(
-        "discard",
-        held,
-        [DISCARD, RELAXED_RUN],
-        [DISCARD, RELAXED_RUN],
-        keeps_work=False,
-        points=(50, 14, 10),
+        "discard", held, [DISCARD, RELAXED_RUN], [DISCARD, RELAXED_RUN],
+        points=(50, 14, 10), **UNKEPT,
     ),
     Scenario(
         "prune",
         then(
-            configured(output=NOTHING_RETAINED),
-            published("a", "b", "c", "d"),
-            adding("e"),
-            just_before_the_pointer,
-            aged,
+            configured(output=NOTHING_RETAINED), published("a", "b", "c", "d"), adding("e"),
+            just_before_the_pointer, aged,
         ),
-        [PRUNE],
-        [PRUNE, RUN],
-        retention=FORGETFUL,
-        points=(25, 5, 1),
+        [PRUNE], [PRUNE, RUN], retention=FORGETFUL, points=(25, 5, 1),
     ),
+    Scenario("backfill", published("ab", "c"), [filling_back("*")], [filling_back("*")], **UNKEPT),
     Scenario(
-        "backfill",
-        published("ab", "c"),
-        [filling_back("*")],
-        [filling_back("*")],
-        keeps_work=False,
-    ),
-    Scenario(
-        "backfill-while-a-run-publishes",
-        published("abc"),
+        "backfill-while-a-run-publishes", published("abc"),
         [meeting(filling_back("a.csv", "c.csv"), a_run_rewrites)],
-        [filling_back("a.csv", "c.csv"), RUN],
-        keeps_work=False,
+        [filling_back("a.csv", "c.csv"), RUN], **UNKEPT,
     ),
     Scenario(
-        "run-while-a-backfill-publishes",
-        then(published("abc"), changing("a")),
-        [meeting(RUN, a_backfill_rewrites)],
-        keeps_work=False,
+        "run-while-a-backfill-publishes", then(published("abc"), changing("a")),
+        [meeting(RUN, a_backfill_rewrites)], **UNKEPT,
     ),
     Scenario("publish", held, [PUBLISH], [RELAXED_RUN], points=(28, 9, 5)),
     Scenario("folding", then(published("a", "b"), changing("a"), adding("c")), retention=FOLDED),
     Scenario(
         "window",
         then(adding("a"), long_ago, published("", "b"), configured(output=WINDOW), adding("c")),
-        [Command(run, _may_be_dropped)],
-        [IN_WINDOW],
-        points=(40, 13, 11),
+        [Command(run, _may_be_dropped)], [IN_WINDOW], points=(40, 13, 11),
     ),
     Scenario(
-        "repair",
-        published("ab", "c"),
-        [REPAIR, RUN],
-        [REPAIR, RUN],
-        damage=flip_a_part,
-        keeps_work=False,
-        points=(60, 14, 12),
+        "repair", published("ab", "c"), [REPAIR, RUN], [REPAIR, RUN],
+        damage=flip_a_part, points=(60, 14, 12), **UNKEPT,
     ),
-)
+)  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -139,16 +138,6 @@ class WarmCommand:
     def _fork(self, arguments: Sequence[str], folder: Path, open_files: int = 0) -> int:
         stderr = folder / "stderr"
         return self._forks.prepare(arguments, _environment(folder), stderr, open_files=open_files)
-
-
-def why_not() -> str:
-    """Why nothing can be traced here; "" if it can."""
-    if not shutil.which("strace"):
-        return "NO STRACE HERE (Debian: apt-get install strace)"
-    tried = subprocess.run(
-        ["strace", "-f", "-o", os.devnull, "true"], capture_output=True, text=True, check=False
-    )
-    return f"NO PTRACE HERE: {tried.stderr.strip()}" if tried.returncode else ""
 
 
 def _strace(folder: Path, fault: str | None) -> list[str]:

@@ -36,7 +36,7 @@ _WHY_NOT = why_no_trace()
 pytestmark = [
     # One process records each scenario once, for all tests.
     pytest.mark.xdist_group("power loss"),
-    pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT),
+    pytest.mark.skipif(bool(_WHY_NOT), reason=f"NOTHING IS KNOWN ABOUT POWER CUTS: {_WHY_NOT}"),
     pytest.mark.timeout(0 if AT_LENGTH else 120),
 ]
 

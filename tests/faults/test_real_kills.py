@@ -16,10 +16,11 @@ import pytest
 from tests.faults.bench import Bench
 from tests.faults.hosts import ROOT
 from tests.faults.kills import SCENARIOS, Calls, ErrorPoint, Point, require_one_block, shape, spread
-from tests.faults.system_calls import ColdCommand, WarmCommand, why_not
+from tests.faults.system_calls import ColdCommand, WarmCommand
+from tests.faults.tracing import why_no_trace
 from tests.support.jobs import JobFolder
 
-traced = pytest.mark.skipif(bool(why_not()), reason=why_not())
+traced = pytest.mark.skipif(bool(why_no_trace()), reason=why_no_trace())
 
 
 def some(points: list[Point]) -> list[Point]:

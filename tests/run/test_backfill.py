@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,12 @@ from batch.cli import main
 from batch.errors import BatchError
 from batch.inputs.pack import Packing
 from batch.job.job_file import load_job
-from batch.output.open import open_output
 from batch.run.backfill import backfill, propose
 from batch.run.outcome import RunResult
 from batch.run.selection import Request
 from tests.faults.bench import process
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
-from tests.support.wrapped import Wrapped
 
 PATH = {"path": "data/{date}.csv"}
 
@@ -47,11 +46,14 @@ def days(job: JobFolder) -> JobFolder:
     return job
 
 
-def again(job: JobFolder, model: str | None = None, **conditions: Any) -> RunResult:
+def again(
+    job: JobFolder, model: str | None = None, before: Callable[[str, str], None] | None = None,
+    **conditions: Any,
+) -> RunResult:  # fmt: skip
     """A backfill in this process."""
     with job.mirrored():
         request = Request(**conditions, model=model)
-        return backfill(load_job(str(job.folder)), request, job.options())
+        return backfill(load_job(str(job.folder)), request, job.options(before=before))
 
 
 def models(job: JobFolder) -> dict[str, str]:
@@ -255,13 +257,8 @@ def test_what_a_run_took_in_meanwhile_stays(days: JobFolder, tmp_path: Path) -> 
             with process(tmp_path / "elsewhere"):
                 assert days.run().version == 2
 
-    other = another_model(days)
-    with days.mirrored():
-        outcome = backfill(
-            load_job(str(days.folder)),
-            Request(first=date(2026, 1, 1), last=date(2026, 1, 3), model=str(other)),
-            days.options(open_output=lambda found: Wrapped(open_output(found), meet)),
-        )
+    first, last = date(2026, 1, 1), date(2026, 1, 3)
+    outcome = again(days, str(another_model(days)), meet, first=first, last=last)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 3, 75)
     assert outcome.message.endswith("inputs left to the next backfill: 1")
     found = models(days)
@@ -277,19 +274,13 @@ def test_an_interrupted_backfill_goes_on_where_it_was(days: JobFolder) -> None:
 
     def die(verb: str, path: str) -> None:
         nonlocal receipts
-        receipts += (
-            verb == "create"
-            and path.endswith(".json")
-            and path.rsplit("/", maxsplit=1)[-1][0] == "0"
-        )
+        name = path.rsplit("/", maxsplit=1)[-1]
+        receipts += verb == "create" and name.endswith(".json") and name[0] == "0"
         if verb == "create" and path.endswith("00002.json"):
             raise KeyboardInterrupt
 
-    everything = Request(inputs=("*",))
-    found = load_job(str(days.folder))
-    with days.mirrored(), pytest.raises(KeyboardInterrupt):
-        options = days.options(open_output=lambda job: Wrapped(open_output(job), die))
-        backfill(found, everything, options)
+    with pytest.raises(KeyboardInterrupt):
+        again(days, before=die, inputs=("*",))
     assert receipts == 3
     done = {path.name for path in (days.output / "data").glob("*/*.parquet")}
     assert again(days, inputs=("2026-01-05.csv",)).added.inputs == 1
@@ -315,7 +306,7 @@ def test_a_run_that_meets_a_backfill_does_not_take_the_output_for_an_older_one(
             assert again(days, inputs=("2026-01-01.csv",)).version == 2
 
     days.add("2026-01-06.csv", day(6))
-    outcome = days.run(open_output=lambda found: Wrapped(open_output(found), meet))
+    outcome = days.run(before=meet)
     assert met
     assert (outcome.name, outcome.version) == ("published", 3), outcome.message
     days.judge()
@@ -406,17 +397,12 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
 def test_an_input_that_vanishes_meanwhile_is_left_and_said(days: JobFolder) -> None:
     """Nobody else predicts it again by that model."""
     days.packing = Packing(small_bytes=1)
-    with days.mirrored():
 
-        def vanish(verb: str, path: str) -> None:
-            if verb == "create" and path.endswith("plan.json"):
-                (days.data / "2026-01-02.csv").unlink()
+    def vanish(verb: str, path: str) -> None:
+        if verb == "create" and path.endswith("plan.json"):
+            (days.data / "2026-01-02.csv").unlink()
 
-        outcome = backfill(
-            load_job(str(days.folder)),
-            Request(inputs=("*",), model=str(another_model(days))),
-            days.options(open_output=lambda found: Wrapped(open_output(found), vanish)),
-        )
+    outcome = again(days, str(another_model(days)), vanish, inputs=("*",))
     assert (outcome.name, outcome.exit_code, outcome.added.inputs) == ("published", 75, 4)
     assert outcome.message.endswith("inputs left to the next backfill: 1")
 
@@ -450,13 +436,9 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
         if verb == "create" and path.startswith("manifests"):
             raise KeyboardInterrupt
 
+    with pytest.raises(KeyboardInterrupt):
+        again(days, before=die, inputs=("*",))
     with days.mirrored():
-        with pytest.raises(KeyboardInterrupt):
-            backfill(
-                load_job(str(days.folder)),
-                Request(inputs=("*",)),
-                days.options(open_output=lambda job: Wrapped(open_output(job), die)),
-            )
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]
         assert "gave up backfill" in CliRunner().invoke(main, arguments).output

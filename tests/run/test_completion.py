@@ -7,10 +7,8 @@ from pathlib import Path
 
 from batch.inputs.pack import Packing
 from batch.logs import utc_now
-from batch.output.open import open_output
 from tests.faults.bench import process
 from tests.support.jobs import JobFolder
-from tests.support.wrapped import Wrapped
 
 #: Whatever holds on a local disk holds on S3.
 PLACES = ("local", "moto", "rgw")
@@ -35,7 +33,7 @@ def test_what_a_lost_race_leaves_open_is_said(job: JobFolder, tmp_path: Path) ->
             assert (other.version, other.exit_code) == (1, 0)
             job.configure()
 
-    outcome = job.run(open_output=lambda found: Wrapped(open_output(found), meet))
+    outcome = job.run(before=meet)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 2, 75)
     assert outcome.message.endswith("inputs left to the next run: 1")
     assert job.judge()["totals"]["inputs"] == 2

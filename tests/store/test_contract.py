@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +13,7 @@ from batch.store import open_store
 from batch.store.base import Changed, Exists, Missing, Store
 from batch.store.multipart import Sizes
 from batch.store.s3 import S3Store
+from tests.support.racing import race
 from tests.support.servers import ATOMIC, SERVERS, Bucket
 
 where_writes_are_atomic = pytest.mark.parametrize("store", ["local", *ATOMIC], indirect=True)
@@ -47,23 +46,6 @@ def read(store: Store, path: str) -> bytes:
 def names(store: Store, prefix: str = "") -> list[str]:
     """The paths of a listing."""
     return [entry.path for entry in store.list(prefix).entries]
-
-
-def at_once(act: Callable[[int], None], *losing: type[Exception]) -> list[int]:
-    """Let all writers act at the same moment; those that were not told that they lost."""
-    barrier = threading.Barrier(WRITERS)
-
-    def attempt(number: int) -> bool:
-        barrier.wait()
-        try:
-            act(number)
-        except losing:
-            return False
-        return True
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        won = list(pool.map(attempt, range(WRITERS)))
-    return [number for number in range(WRITERS) if won[number]]
 
 
 def test_what_is_created_can_be_read_and_listed(store: Store) -> None:
@@ -126,7 +108,7 @@ def test_create_never_overwrites(store: Store) -> None:
 @where_writes_are_atomic
 def test_of_many_creators_one_wins(store: Store) -> None:
     """Whoever wins, the object is whole and his."""
-    won = at_once(lambda number: store.create("race", b"%d" % number * 1000), Exists)
+    won = race(lambda number: store.create("race", b"%d" % number * 1000), Exists)
     assert len(won) == 1
     assert read(store, "race") == b"%d" % won[0] * 1000
 
@@ -141,7 +123,7 @@ def test_of_many_uploaders_one_wins(store: Store) -> None:
             # Of different sizes, by which an upload knows its own.
             local.write_bytes(b"%d" % number * (1000 + number))
 
-    won = at_once(send, Exists)
+    won = race(send, Exists)
     assert len(won) == 1
     assert read(store, "race") == b"%d" % won[0] * (1000 + won[0])
 
@@ -205,7 +187,7 @@ def test_of_many_replacements_one_wins(store: Store) -> None:
     blob = store.read("pointer")
     assert blob is not None
     token = blob.token
-    won = at_once(lambda number: store.replace("pointer", b"%d" % number, token=token), Changed)
+    won = race(lambda number: store.replace("pointer", b"%d" % number, token=token), Changed)
     assert len(won) == 1
     assert read(store, "pointer") == b"%d" % won[0]
 

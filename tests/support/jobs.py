@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.model import save_model
 from batch.output.manifest import Manifest
+from batch.output.open import open_output
 from batch.output.retention import RETENTION, Retention
 from batch.run.outcome import RunResult
 from batch.run.runner import Options, run
@@ -31,6 +32,7 @@ from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
+from tests.support.wrapped import Wrapped
 
 SAMPLE = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 4.0], "y": [1.0, 0.0, 1.0, 0.5, 2.0]})
 LATE = ["no", "no", "yes", "no", "yes"]
@@ -110,8 +112,15 @@ class JobFolder:
         """Run in this process."""
         return run(load_job(str(self.folder)), self.options(**options))
 
-    def options(self, **options: Any) -> Options:
-        """What runs and backfills of this job get from their callers."""
+    def options(
+        self, *, before: Callable[[str, str], None] | None = None, **options: Any
+    ) -> Options:
+        """What runs and backfills of this job get from their callers.
+
+        `before` is called with the verb and the path of each operation on the output.
+        """
+        if before:
+            options["open_output"] = lambda job: Wrapped(open_output(job), before)
         return Options(packing=self.packing, retention=self.retention, **options)
 
     def roll_back(self, to: int | None = None, reason: str = "a bad model") -> Manifest:

@@ -17,7 +17,6 @@ from batch.errors import Damaged, StoreDown
 from batch.inputs.pack import Packing
 from batch.logs import utc_now
 from batch.output.manifest import Manifest
-from batch.output.open import open_output
 from batch.output.retention import Retention
 from batch.store import open_store
 from batch.store.base import Store
@@ -390,7 +389,7 @@ def keep_plans(verb: str, path: str) -> None:
 def test_a_plan_that_was_published_does_not_bring_the_damage_back(job: JobFolder) -> None:
     """Its receipts name the damaged file, whose size is right."""
     job.add("1.csv", [("a", 1, 2)])
-    job.run(open_output=lambda found: Wrapped(open_output(found), keep_plans))
+    job.run(before=keep_plans)
     assert list((job.output / "pending").rglob("plan.json"))
     damaged.flipped("files")(job.output)
     assert mend(job) is not None

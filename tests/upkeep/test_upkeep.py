@@ -144,8 +144,6 @@ def test_a_rollback_keeps_the_age_of_the_predictions(job: JobFolder) -> None:
 
 def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFolder) -> None:
     """What it predicted is kept, and published after unpause."""
-    from tests.support.wrapped import Wrapped
-
     rolled = False
 
     def roll(verb: str, path: str) -> None:
@@ -155,7 +153,7 @@ def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFold
             three.roll_back()
 
     three.add("4.csv", [("e", 1, 1)])
-    outcome = three.run(open_output=lambda found: Wrapped(open_output(found), roll))
+    outcome = three.run(before=roll)
     assert outcome.exit_code == 3
     assert oracle.judge(three.output)["version"] == 4
     three.unpause()
