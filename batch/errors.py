@@ -13,15 +13,15 @@ from pathlib import Path
 
 EXIT_CODES: dict[int, str] = {
     0: "published, or nothing to do",
-    1: "a bug: the traceback says where",
-    2: "the command line does not fit",
+    1: "a bug: see the traceback",
+    2: "usage error",
     3: "held by a check, or paused after a rollback",
-    65: "some inputs could not be read or had too many rejects; the others are published",
+    65: "some inputs were unreadable or had too many rejects; the rest is published",
     66: "no such input",
-    69: "store unreachable, damaged, or older than this host has seen",
-    75: "try again: locked, interrupted, lost the race, or outcome unknown",
-    77: "not permitted",
-    78: "the job file or the model does not fit",
+    69: "store unreachable or damaged, or older than this host has seen",
+    75: "temporary failure, rerun: locked, interrupted, race lost, or outcome unknown",
+    77: "permission denied",
+    78: "configuration error: job file, model and data do not match",
 }
 
 

@@ -1,4 +1,4 @@
-"""An application: answers from the published predictions, and predicts what has none yet.
+"""An application: serves published predictions, and predicts records that have none yet.
 
 python scripts/sample_app.py OUTPUT [--port 8000] [--interval 5]
 """
@@ -18,8 +18,8 @@ from batch.errors import BadData, BatchError
 
 @click.command()
 @click.argument("output")
-@click.option("--port", default=8000, help="0 takes a free one.")
-@click.option("--interval", default=5.0, help="Seconds between two looks for a new version.")
+@click.option("--port", default=8000, help="0 picks a free one.")
+@click.option("--interval", default=5.0, help="Seconds between checks for a new version.")
 def main(output: str, port: int, interval: float) -> None:
     """Load predictions and model, then serve until interrupted."""
     try:
@@ -35,12 +35,12 @@ def main(output: str, port: int, interval: float) -> None:
 
 
 def announce(predictions: Predictions) -> None:
-    """Say what is served now."""
+    """Print the version that is served now."""
     print(f"serving version {predictions.version}: {predictions.key_count} keys", flush=True)
 
 
 def make_app(predictions: Predictions) -> Flask:
-    """The three things it answers, each from the version that is live at that moment."""
+    """Three routes, each answering from the version that is live at that moment."""
     app = Flask(__name__)
 
     @app.get("/")

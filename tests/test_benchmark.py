@@ -8,6 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.benchmark.contenders import answering, bytes_floor, checking, model_floor
+from scripts.benchmark.contenders import bytes_floor, frames, model_floor, totals
 from scripts.benchmark.data import Data, Format, write_data
+from scripts.benchmark.lineup import Contender
+from scripts.benchmark.material import Material
 from scripts.benchmark.page import write_page
-from scripts.benchmark.scenario import Target
-from scripts.benchmark.scenarios import Size, scenarios
+from scripts.benchmark.report import Figures, Result
+from scripts.benchmark.rounds import Bench
+from scripts.benchmark.scenarios import SCENARIOS, STANDARD, Size
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "benchmark.md"
@@ -70,9 +76,7 @@ def test_every_format_holds_the_same_rows(kind: Format, tmp_path: Path) -> None:
     write_data(Data("parquet", 90, 3, row_groups=2, string_keys=True), tmp_path / "a")
     write_data(Data(kind, 90, 3, row_groups=2, string_keys=True), tmp_path / "b")
     one, other = (
-        pd.concat(
-            frame for path in sorted(folder.iterdir()) for frame in answering.read_frames(path)
-        )
+        pd.concat(frame for path in sorted(folder.iterdir()) for frame in frames.read_frames(path))
         for folder in (tmp_path / "a", tmp_path / "b")
     )
     assert one["key"].is_unique
@@ -89,19 +93,19 @@ def test_files_of_a_single_row_are_whole_files(tmp_path: Path) -> None:
 
 def test_one_core_is_one_core(tmp_path: Path) -> None:
     """Whatever threads a library begins, they share it."""
-    # In a process of its own: whoever measures ends every process that is left below it.
+    # In a process of its own: the one that measures ends every process that is left below it.
     script = (
         "import sys\n"
         "from pathlib import Path\n"
+        "from scripts.benchmark.lineup import Contender\n"
         "from scripts.benchmark.material import Material\n"
         "from scripts.benchmark.rounds import Bench\n"
-        "from scripts.benchmark.scenario import Contender, Scenario\n"
         "count = 'import json, os; print(json.dumps(dict(cores=len(os.sched_getaffinity(0)))))'\n"
-        "all_cores = Contender('all', ('-c', count), answers=False)\n"
-        "one_core = Contender('one', ('-c', count), answers=False, one_core=True)\n"
-        "bench = Bench(Material(Path(sys.argv[1])))\n"
-        "found = bench.measure(Scenario('cores', '', (all_cores, one_core)), repeats=1)\n"
-        "print(*(found.rounds[0][name]['cores'] for name in ('all', 'one')))\n"
+        "all_cores = Contender('all', ('-c', count))\n"
+        "one_core = Contender('one', ('-c', count), one_core=True)\n"
+        "bench = Bench(Material(Path(sys.argv[1])), 1)\n"
+        "(found,) = bench.measure('cores', '', [all_cores, one_core]).rounds\n"
+        "print(*(found[name]['cores'] for name in ('all', 'one')))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)],
@@ -116,15 +120,15 @@ def test_people_and_floors_write_the_same_shape(kind: Format, tmp_path: Path) ->
     (path,) = write_data(Data(kind, 50), tmp_path / "in")
     for name in ("loop", "floor"):
         (tmp_path / name).mkdir()
-    answering.predict_file(Model(), path, tmp_path / "loop")
+    frames.predict_file(Model(), path, tmp_path / "loop")
     bytes_floor.copy(tmp_path / "floor", path)
     schemas = [
         pq.read_schema(next((tmp_path / name).iterdir())).remove_metadata()
         for name in ("loop", "floor")
     ]
     assert schemas[0] == schemas[1]
-    frame = next(answering.read_frames(path))
-    assert checking.total(tmp_path / "loop") == {
+    frame = next(frames.read_frames(path))
+    assert totals.total(tmp_path / "loop") == {
         "rows": 50,
         "predictions": (frame["x00"] > 0).sum(),
         "probabilities": pytest.approx((1 / (1 + np.exp(-frame["x00"]))).sum()),
@@ -144,31 +148,85 @@ def test_both_ways_of_the_model_floor_do_all_the_work(tmp_path: Path) -> None:
     assert model_floor.single(Model()) == {"n_jobs": 1, "step__n_jobs": 1}
 
 
+def judged(result: Result, figure: Callable[[Figures], float], **options: str) -> float | None:
+    """The figure that a target comes to."""
+    result.judge("", 1.0, figure, **options)
+    return result.verdicts[-1].found
+
+
 def test_a_target_is_judged_round_by_round() -> None:
     """Ratios within a round, then their median; rounds without one of the contenders do not count."""
     rounds = [
-        {"us": {"wall_seconds": us}, "loop": {"wall_seconds": 4.0}, "floor": {"wall_seconds": 2.0},
+        {"us": {"wall_seconds": us, "peak_bytes": 7}, "loop": {"wall_seconds": loop},
          "start": {"wall_seconds": 1.0}}
-        for us in (3.0, 5.0, 9.0)
+        for us, loop in ((3.0, 1.0), (5.0, 4.0), (9.0, 9.0))
     ]  # fmt: skip
-    assert Target("us", 1.0, ("loop",)).found(rounds) == 5 / 4
-    assert Target("us", 1.0, ("loop", "floor")).found(rounds) == 5 / 2
-    assert Target("us", 1.0, ("loop", "floor"), slowest=True, less="start").found(rounds) == 1
-    assert Target("us", 1.0, ("loop",), above=True).found(rounds) == 1
-    assert Target("us", 1.0, ("floor",), less="start", to_less="start").found(rounds) == 4
-    assert Target("us", 1.0).found(rounds) == 5
-    assert Target("us", 1.0, ("other",)).found(rounds) is None
+    result = Result("", "", rounds=[*rounds, {"us": {"wall_seconds": 1000.0}}])
+    assert judged(result, lambda wall: wall["us"] / wall["loop"]) == 5 / 4
+    assert judged(result, lambda wall: wall["us"] - wall["start"]) == 4
+    assert judged(result, lambda wall: wall["us"]) == 7, "half way between 5 and 9"
+    assert judged(result, lambda peak: peak["us"], measure="peak_bytes") == 7
+    assert judged(result, lambda wall: wall["us"] / wall["other"]) is None
+    result.judge("", 4.5, lambda wall: wall["us"] - wall["start"], unit=" s")
+    result.judge("", 3.5, lambda wall: wall["us"] - wall["start"], unit=" s")
+    assert [verdict.words for verdict in result.verdicts[-3:]] == [
+        "not measured",
+        "met",
+        "missed by 0.50 s",
+    ]
 
 
-def test_names_and_targets_are_those_of_contenders() -> None:
-    """No scenario has two of a name, or compares with one that it does not have."""
-    found = scenarios(Size())
-    assert len({scenario.name for scenario in found}) == len(found)
-    for scenario in found:
-        names = [contender.name for contender in scenario.contenders]
-        assert len(set(names)) == len(names)
-        for target in scenario.targets:
-            assert {target.of, *target.to, target.less, target.to_less} <= {*names, ""}
+@dataclass(frozen=True)
+class Claimed(Result):
+    """Remembers the contenders, and those that each verdict reads a measure of."""
+
+    contenders: list[str] = field(default_factory=list)
+    read: list[set[str]] = field(default_factory=list)
+
+    def judge(
+        self, title: str, limit: float, figure: Callable[[Figures], float], **options: str
+    ) -> None:
+        figures = defaultdict[str, float](lambda: 1.5 ** len(figures))
+        figure(figures)
+        self.read.append({*figures})
+        super().judge(title, limit, figure, **options)
+
+
+class Listing(Bench):
+    """Times nothing."""
+
+    def measure(
+        self, name: str, title: str, contenders: Collection[Contender], *, most_repeats: int = 0
+    ) -> Claimed:
+        del most_repeats
+        return Claimed(name, title, contenders=[contender.name for contender in contenders])
+
+
+NOWHERE = Material(Path("nowhere"), makes=False)
+
+
+def listed(name: str) -> Claimed:
+    """A scenario as `--list` has it."""
+    result = SCENARIOS[name](Listing(NOWHERE), Size())
+    assert isinstance(result, Claimed)
+    return result
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_target_compares_the_contenders_that_it_names(name: str) -> None:
+    """No scenario has two of a name, or a title that says something else than is computed."""
+    result = listed(name)
+    assert result.name == name
+    assert len({*result.contenders}) == len(result.contenders) > 1
+    assert result.verdicts
+    for verdict, read in zip(result.verdicts, result.read, strict=True):
+        assert read == {found for found in result.contenders if found in verdict.title}
+    assert not NOWHERE.folder.exists()
+
+
+def test_the_standard_scenarios_exist() -> None:
+    """They are those of the main table, in its order."""
+    assert [name for name in SCENARIOS if name in STANDARD] == [*STANDARD]
 
 
 def test_the_page_names_every_contender_of_the_main_table() -> None:
@@ -178,16 +236,15 @@ def test_the_page_names_every_contender_of_the_main_table() -> None:
         for row in re.findall(r"^\| ([^|]+) \|", PAGE.read_text(), re.MULTILINE)
         for name in row.split(", ")
     }
-    models = [scenario for scenario in scenarios(Size()) if scenario.name == "linear"]
-    assert {contender.name for scenario in models for contender in scenario.contenders} <= named
+    assert {*listed("linear").contenders} <= named
 
 
 def test_the_page_judges_by_the_targets_of_the_code() -> None:
-    """Whoever changes a target measures again."""
+    """A target that changes is measured again."""
     targets = {
-        (scenario.name, target.title, f"{target.limit:.2f}{target.unit}")
-        for scenario in scenarios(Size())
-        for target in scenario.targets
+        (name, verdict.title, verdict.limit_text)
+        for name in SCENARIOS
+        for verdict in listed(name).verdicts
     }
     _, _, table = PAGE.read_text().partition("| scenario | compared | at most | found | |\n")
     table, _, _ = table.partition("\n\n")

@@ -14,11 +14,12 @@ import pytest
 from batch.cli import main
 from batch.errors import EXIT_CODES, BatchError
 from batch.job.settings import JobSettings
+from batch.run.outcome import Outcome
 from tests.support.jobs import JobFolder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -37,6 +38,15 @@ def test_the_table_of_exit_codes_is_the_programs() -> None:
         int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE)
     }
     assert found == EXIT_CODES
+
+
+def test_the_table_of_outcomes_is_the_programs() -> None:
+    """Every way a run can end, in the order of the enum, with its exit code and meaning."""
+    page = (ROOT / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| (.+) \| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert [(word, int(code), text) for word, code, text in rows] == [
+        (outcome.word, outcome.exit_code, outcome.meaning) for outcome in Outcome
+    ]
 
 
 def test_every_error_has_an_exit_code_of_the_table() -> None:
@@ -105,7 +115,7 @@ def test_cron_lines_call_commands_that_exist() -> None:
         assert not re.search(r"(?<!\\)%", line)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link names a file."""
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

@@ -139,7 +139,7 @@ def test_a_shifted_input_is_held_and_a_person_decides(flights: JobFolder) -> Non
 
         said = succeed(flights, "run", code=3)
         assert "max_psi" in said
-        assert "batch-predict publish flight_delays --force" in said
+        assert f"batch-predict publish {flights.folder} --force`" in said
         application.refresh()
         assert (application.version, application.get(flight)) == (1, None)
 

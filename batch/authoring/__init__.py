@@ -1,1 +1,4 @@
-"""Write a job and try it out, before the first run. Publishes nothing, and no run depends on it."""
+"""Write a job and try it out before its first run.
+
+Nothing here publishes, and no run depends on it.
+"""

@@ -27,6 +27,7 @@ from batch.model.recipe import compose
 from batch.model.sidecar import read_model_file
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace
+from batch.wording import command
 
 #: How many records of the sample are predicted before the job file is written.
 TRIED_ROWS = 10_000
@@ -62,7 +63,8 @@ def initialize(folder: str, *, model: str, sample: str, key: Sequence[str]) -> I
         raise BadUsage(f"{folder}: found a file, expected a folder", "name another folder")
     if file.exists():
         raise DoesNotFit(f"{Path(folder) / 'job.toml'}: exists already; init overwrites nothing",
-                         "name another folder, or edit the file and run batch-predict validate")  # fmt: skip
+                         "choose another folder, or edit the file and check it with "
+                         f"`{command('validate', home)}`")  # fmt: skip
     found_model = _look_at_model(home, model)
     found = read_sample(Path(sample), key=key, read=found_model.reads or ())
     _require_columns(found, key, role="the key", hint="its first line must name the columns")

@@ -22,11 +22,10 @@ from batch.output.open import open_output
 from batch.output.plan import PlannedInput
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
-from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.records.columns import InputColumn
-from batch.run.chosen_model import job_model
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.outcome import Trace
-from batch.run.recipes import Incoming
 from batch.store import open_store
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def predict_first(model: LoadedModel, source: Source, rows: int, trace: Trace) -
                 carried = [*model.recipe.key, *model.recipe.passthrough]
                 taken = records if scored.positions is None else records.take(scored.positions)
                 predictions = side_by_side(taken, carried, scored.predictions)
-    except Unreadable as error:
+    except UnreadableInput as error:
         raise BadData(f"{name}: {error.message}", "correct the input, or what the job file says "
                       "of it under [input]") from None  # fmt: skip
     return Trial(

@@ -23,6 +23,7 @@ from batch.job.job_file import load_job
 from batch.logs import utc_now
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace
+from batch.wording import command
 
 #: How many records of the newest input are read and predicted.
 TRIED_ROWS = 100
@@ -169,7 +170,7 @@ def _judge_trial(trial: Trial, findings: _Findings) -> None:
     allowed = trial.job.settings.input.rejects_allowed(trial.records)
     if len(trial.rejects) > allowed or not trial.predicted:
         findings.add(BadData(f"{summary}; allowed are {allowed}",
-                             "batch-predict try shows them; correct the input or [input.columns], "
+                             f"`{command('try', trial.job.reference)}` shows them; correct the input or [input.columns], "
                              "or raise input.max_rejected"))  # fmt: skip
     else:
         findings.notes.append(summary)

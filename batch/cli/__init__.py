@@ -1,4 +1,8 @@
-"""The command line. Modules here import click alone, so that help is there at once."""
+"""The command line: one file per command, which parses its arguments, makes one call and prints.
+
+click and rich are imported nowhere else, and heavy modules only inside a command's function, so
+that help appears at once.
+"""
 
 from __future__ import annotations
 

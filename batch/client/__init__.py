@@ -1,4 +1,4 @@
-"""What applications import: the live predictions, looked up by key while they keep changing.
+"""What applications import: the live predictions, looked up by key while new versions arrive.
 
     from batch.client import Predictions
 
@@ -6,7 +6,8 @@
     predictions.start(interval=30)
     predictions.get("2013-12-01-UA1545")
 
-Importing it loads neither pandas, scikit-learn nor click; pyarrow comes with the first load.
+Nothing here writes to OUTPUT or loads pydantic, click, boto3 for local outputs, or pandas and
+scikit-learn before they are asked for; pyarrow is loaded with the first version.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""What lies in the input folder, and what is in it. Nothing here knows of models or writes to OUTPUT."""
+"""Find the inputs and read them: which are new, changed or not ready, and the records in them.
+
+Nothing here knows about models or writes to OUTPUT.
+"""

@@ -1,1 +1,4 @@
-"""The job file: its keys, their types, and every mistake in it. It reads no data and opens no store."""
+"""The job file: its keys, their types, and all its mistakes at once.
+
+Nothing here reads records or opens a store.
+"""

@@ -26,6 +26,11 @@ class Job:
     def name(self) -> str:
         return self.settings.name or self.folder.name
 
+    @property
+    def reference(self) -> str:
+        """JOB for a command line: it means this job file from every folder."""
+        return str(self.folder if self.file.name == "job.toml" else self.file)
+
     @cached_property
     def pattern(self) -> InputPattern:
         return InputPattern(self._locate(self.settings.input.path))

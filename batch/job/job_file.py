@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from batch.errors import DoesNotFit, NoInput, reading
 from batch.job.job import Job
 from batch.job.settings import JobSettings
+from batch.wording import command
 
 if TYPE_CHECKING:
     from batch.job.mistakes import Location, Mistake
@@ -64,7 +65,7 @@ def find_job(job: str) -> Path:
         if near
         else f"jobs here: {', '.join(known)}"
         if known
-        else "'batch-predict init' writes a job file",
+        else f"`{command('init', '--help')}` says how to write one",
     )
 
 
@@ -76,7 +77,7 @@ def _wrong(file: Path, text: str, mistakes: Iterable[Mistake]) -> DoesNotFit:
     lines.sort(key=lambda pair: pair[0] or 0)
     return DoesNotFit(
         "\n".join(f"{file}{f':{line}' if line else ''}: {mistake}" for line, mistake in lines),
-        "'batch-predict schema' prints every key and what it takes",
+        f"`{command('schema')}` prints every key and its values",
     )
 
 

@@ -52,7 +52,7 @@ _DESCRIPTIONS = {
     "output.kms_key": "On S3: the KMS key that encrypts what is written.",
     "output.storage_class": "On S3: the storage class of predictions, rejects and models.",
     "run.chunk_rows": "Rows in memory at once.",
-    "run.machine": "What one process should do with; wide rows come in smaller chunks then.",
+    "run.memory": "What one process should do with; wide rows come in smaller chunks then.",
     "run.threads": 'Threads of one process that predict; "auto" decides by the model and the work.',
     "run.workers": 'Processes; "auto" decides by the work and the cores.',
     "run.timeout": "A run that takes longer is stopped, and continued by the next.",

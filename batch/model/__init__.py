@@ -1,4 +1,7 @@
-"""Models: hand one over with `save_model`, check it, load it, predict with it."""
+"""Models: save one with `save_model`, check it, load it, ask it for predictions.
+
+scikit-learn is imported only here, and nothing here knows where records come from.
+"""
 
 from __future__ import annotations
 

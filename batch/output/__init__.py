@@ -1,1 +1,4 @@
-"""The format on disk and the commit protocol. Only this package creates manifests, and none of it knows of jobs being run."""
+"""The format on disk and the commit protocol: names, documents, parts and versions in OUTPUT.
+
+Only this package creates manifests, and it knows nothing about how predictions are made.
+"""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from batch.store.base import Placement, Store
-
-if TYPE_CHECKING:  # Applications that only read do without pydantic.
-    from batch.job.job import Job
+from batch.job.job import Job
 from batch.store import open_store
+from batch.store.base import Placement, Store
 
 
 def open_output(job: Job) -> Store:

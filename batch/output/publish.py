@@ -24,6 +24,7 @@ from batch.output.retention import RETENTION, Retention, oldest_kept
 from batch.output.version import Draft, Live
 from batch.records.documents import encode
 from batch.store.base import Changed, Exists, Missing, Store, read_whole
+from batch.wording import command
 
 TRIES = 5
 _REAL_STORE = "use a local disk, S3, or a server whose conditional writes work"
@@ -107,7 +108,7 @@ def require_not_paused(live: Live, job: Job) -> None:
     """Refuse to extend a version that a person has stopped the line at. Raises `Held`."""
     if live.manifest and live.manifest.paused:
         by, reason = live.manifest.paused.by, live.manifest.paused.reason
-        raise Held(f"{job.name} is paused by {by}: {reason}", f"batch-predict unpause {job.name}")
+        raise Held(f"{job.name} is paused by {by}: {reason}", command("unpause", job.reference))
 
 
 def require_same_output(live: Live, job: Job) -> None:

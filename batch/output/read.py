@@ -14,6 +14,7 @@ from batch.output.manifest import LedgerFile, Manifest, decode_manifest
 from batch.output.version import Live
 from batch.records.documents import AnyDocument, decode
 from batch.store.base import Missing, Store, read_whole
+from batch.wording import command
 
 _READERS, _READ_AHEAD = 8, 64
 
@@ -77,7 +78,7 @@ def read_kept(store: Store, live: Manifest | None, version: int) -> Manifest:
             what = "is not there any more"  # Pruned since, or removed by hand.
     raise NoInput(
         f"{store.url}: version {version} {what}; {kept_versions(live)}",
-        f"batch-predict history {live.job}",
+        command("history", store.url),
     )
 
 

@@ -1,1 +1,4 @@
-"""Records in memory: columns, their types, chunks of them. No files and no stores."""
+"""Records in memory: columns and their types, chunks, what is parsed, cast and counted in them.
+
+Nothing here opens a file or knows about stores.
+"""

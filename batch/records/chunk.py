@@ -23,7 +23,7 @@ CHUNK_BYTES = 12 << 20
 SHOWN_CHARACTERS = 80
 
 
-class Unreadable(BadData):
+class UnreadableInput(BadData):
     """An input that yields no trustworthy records: nothing of it is published."""
 
 
@@ -59,7 +59,7 @@ class Chunk:
 class Untyped:
     """The next records of an input, counted and numbered, but not typed yet: calling it does that.
 
-    Any thread may call it, also while the next ones are read; it may raise `Unreadable`. `rows`
+    Any thread may call it, also while the next ones are read; it may raise `UnreadableInput`. `rows`
     is how many records there are, of about so many `bytes`.
     """
 
@@ -71,7 +71,7 @@ class Untyped:
         return self.make()
 
 
-#: Reads an input at a local path, piece by piece; raises `Unreadable`.
+#: Reads an input at a local path, piece by piece; raises `UnreadableInput`.
 Decoder = Callable[[str], Iterator[Untyped]]
 
 

@@ -1,1 +1,4 @@
-"""Look at an output and its job. Nothing here writes."""
+"""Look at a job and its output: status, history, coverage, single keys, differences of versions.
+
+Nothing here writes or runs anything.
+"""

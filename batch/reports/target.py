@@ -14,6 +14,7 @@ from batch.output.open import open_output
 from batch.output.read import newest_manifest
 from batch.store import open_store
 from batch.store.base import Store
+from batch.wording import command
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,6 @@ def require_published(target: Target) -> Manifest:
     if manifest is None:
         raise NoInput(
             f"{target.store.url}: nothing is published yet",
-            f"batch-predict run {target.job.folder if target.job else 'JOB'}",
+            command("run", target.job.reference) if target.job else "run its job first",
         )
     return manifest

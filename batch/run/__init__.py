@@ -1,1 +1,4 @@
-"""One run or backfill, from the lock to its outcome. What is predicted, judged and published is decided here; the command line prints it."""
+"""One run or backfill, from lock to outcome: what is predicted, held and published is decided here.
+
+Nothing here prints, and how a version is made visible is left to `batch.output`.
+"""

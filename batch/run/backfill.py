@@ -25,14 +25,14 @@ from batch.output.read import read_live
 from batch.output.run_record import RunRecord, read_records
 from batch.output.version import Live
 from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
-from batch.run.chosen_model import requested_model
+from batch.run.chosen_model import Incoming, requested_model
 from batch.run.completion import judge_work, publish_work
 from batch.run.execute import execute, plan_work
 from batch.run.outcome import Outcome, RunResult
-from batch.run.recipes import Incoming
 from batch.run.selection import Choice, Request, choose, require_dates
 from batch.store import open_store
 from batch.store.base import Store
+from batch.wording import command, counted
 
 #: From how many past runs the speed is taken, and how many records are searched for them.
 _PAST_RUNS, _PAST_RECORDS = 5, 50
@@ -138,12 +138,12 @@ def _require_fit(job: Job, request: Request) -> None:
         raise BadUsage(
             f'{job.name}: output.mode is "replace": a backfill predicts the present input again, '
             "all of it",
-            f"batch-predict backfill {job.name}",
+            command("backfill", job.reference),
         )
     if request.is_everything and not replaces:
         raise BadUsage(
-            f"{job.name}: which inputs?",
-            "say it by --from and --to, --input or --only; --input '*' means all of them",
+            f"{job.name}: no inputs selected",
+            "use --from/--to, --input or --only; --input '*' selects all",
         )
 
 
@@ -153,21 +153,21 @@ def _require_some_read(result: RunResult, choice: Choice, ledger: Ledger) -> Non
         return
     first = result.unreadable[0]
     raise DoesNotFit(
-        f"nothing published: none of the {len(choice.todo):,} inputs, which were predicted before, "
-        f"can be read for this model: {first.path}: {first.reason}",
+        f"nothing published: this model can read none of the {counted(len(choice.todo), 'input')} "
+        f"that were predicted before; first: {first.path}: {first.reason}",
         "choose another model, or correct [input.columns]",
     )
 
 
 def _nothing(live: Live, choice: Choice, request: Request) -> RunResult:
-    waiting = f"; {len(choice.waiting):,} inputs wait" if choice.waiting else ""
+    waiting = f"; {counted(len(choice.waiting), 'input')} not ready yet" if choice.waiting else ""
     if choice.too_old:
-        waiting += f"; {len(choice.too_old):,} are older than output.window"
-    which = f" is {request.only}" if request.only else " is left to predict"
+        waiting += f"; {len(choice.too_old):,} older than output.window"
+    which = f" {request.only}" if request.only else " left to predict"
     return RunResult(
         Outcome.NOTHING_TO_DO,
-        f"nothing to do: of {choice.in_range:,} inputs in range none{which}{waiting}; "
-        f"version {live.version} stays",
+        f"nothing to do: {counted(choice.in_range, 'input')} in range, none{which}{waiting}; "
+        f"version {live.version} is still live",
         version=live.version,
         waiting=len(choice.waiting),
     )

@@ -1,23 +1,35 @@
-"""The model that a backfill predicts by: the job's own, another file, or that of an earlier version."""
+"""The model that a run or a backfill predicts by, and how it predicts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import DoesNotFit
 from batch.job.job import Job
 from batch.model.model_file import ChosenModel, model_file
-from batch.model.sidecar import Sidecar
+from batch.model.recipe import Recipe, compose
+from batch.model.sidecar import Sidecar, read_model_file
+from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live
-from batch.run.recipes import Incoming, recipe_of
+from batch.records.chunk import UnreadableInput
+from batch.records.columns import InputColumn
 from batch.run.selection import Request
-from batch.store.base import Store
+from batch.store.base import Changed, Missing, Source, Store
 
 _VERSION = re.compile(r"v(\d+)")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """Inputs to take in, and where they are read from."""
+
+    todo: Sequence[PlannedInput]
+    source: Source
 
 
 @contextmanager
@@ -60,9 +72,9 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
     info = manifest.model
     if manifest.made_by != info.sha256:
         raise DoesNotFit(
-            f"version {version} was made by a backfill with another model, {manifest.made_by[:12]}, and "
-            f"applications were told of {info.sha256[:12]} still",
-            "name the file of that model, or a version that a run with it made",
+            f"version {version} was made by a backfill with another model ({manifest.made_by[:12]}) "
+            f"than the one published with it ({info.sha256[:12]})",
+            "pass the file of that model, or a version made by a run with it",
         )
     recipe = read_recipe(store, info)
     sidecar = read_document(store, info.sidecar, Sidecar) if info.sidecar else None
@@ -72,3 +84,46 @@ def _model_of_version(store: Store, live: Live, version: int) -> Iterator[Chosen
 
 def _located(model: str) -> str:
     return model if "://" in model else str(Path(model).absolute())
+
+
+def recipe_of(
+    job: Job, store: Store, live: Live, incoming: Incoming, *, model: Path,
+    other: str | None = None,
+) -> tuple[Recipe, Sidecar | None]:  # fmt: skip
+    """The recipe of the model that is in place now, with its sidecar. Raises `DoesNotFit`.
+
+    `other` is where the model comes from if that is not the job's own path.
+    """
+    pin = None if other else job.settings.model.sha256
+    sha256, sidecar = read_model_file(model, pin=pin, source=other or job.model_url)
+    return compose(job, sha256, sidecar, _pinned_columns(job, store, live, incoming)), sidecar
+
+
+def _pinned_columns(
+    job: Job, store: Store, live: Live, incoming: Incoming
+) -> dict[str, InputColumn]:
+    """The types of the key and the passed-through columns that only Parquet files tell.
+
+    Once published they stay what they are; before, the first readable input decides.
+    """
+    if job.settings.input.resolved_format != "parquet":
+        return {}
+    from batch.inputs.decoding.parquet import file_columns
+    from batch.model.published import read_recipe
+
+    carried = dict.fromkeys([*job.settings.input.key, *job.settings.output.passthrough])
+    pinned: dict[str, InputColumn] = {}
+    if live.manifest:
+        with suppress(Missing):  # Then this run writes it again.
+            recipe = read_recipe(store, live.manifest.model)
+            pinned = {column.name: column for column in recipe.columns if column.name in carried}
+    unknown = [name for name in carried if name not in pinned]
+    for planned in incoming.todo if unknown else ():
+        try:
+            with incoming.source.fetch(
+                planned.path, token=planned.token, size=planned.size
+            ) as local:
+                return pinned | {column.name: column for column in file_columns(local, unknown)}
+        except (UnreadableInput, Missing, Changed):
+            continue  # It becomes an unreadable input; the next one tells the types.
+    return pinned

@@ -7,6 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from batch.errors import Held
+from batch.job.job import Job
 from batch.logs import log
 from batch.output import layout
 from batch.output.ledger import Ledger
@@ -17,15 +18,15 @@ from batch.output.read import read_live
 from batch.output.version import Draft, Live
 from batch.records.documents import encode
 from batch.run.attempt import Attempt
-from batch.run.checks import as_text, judge
+from batch.run.checks import as_text, gather, judge
 from batch.run.draft import count, draft
-from batch.run.evidence import gather
 from batch.run.host_state import remember
 from batch.run.outcome import Outcome, RunResult
 from batch.run.resume import Work, clear, require_plan
 from batch.store.base import Exists
+from batch.wording import command, counted
 
-_UNREADABLE_HINT = "correct them or exclude them (input.exclude): each run tries them again"
+_UNREADABLE_HINT = "correct or exclude them (input.exclude); every run tries them again"
 
 
 def judge_work(
@@ -52,12 +53,12 @@ def judge_work(
     plan, job = work.plan, this.job
     with suppress(Exists):
         this.store.create(layout.held_path(plan.run_id), encode(HeldNote(checks=checks)))
-    which = f" --run {plan.run_id}" if plan.kind == "backfill" else ""
+    which = ("--run", plan.run_id) if plan.kind == "backfill" else ()
     raise Held(
         f"held: {'; '.join(map(as_text, held))}",
-        f"batch-predict publish {job.name} --force{which} to publish it all the same, batch-predict "
-        f"discard {job.name}{which} to give it up; or change the limit under [checks] and do the "
-        "same again",
+        f"publish anyway: `{command('publish', job.reference, '--force', *which)}` · drop it: "
+        f"`{command('discard', job.reference, *which)}` · or raise the limit under [checks] and "
+        "rerun",
     )
 
 
@@ -85,7 +86,7 @@ def publish_work(
         )
     clear(this.store, work.plan, before=this.trace.started_at)
     if manifest is None:
-        raise PlanAgain(f"run {work.plan.run_id}: another run took its inputs in meanwhile")
+        raise PlanAgain(f"run {work.plan.run_id}: another run has published its inputs")
     remember(this.store.url, manifest)
     return _published(this, live, work, manifest)
 
@@ -98,22 +99,22 @@ def _is_usable(this: Attempt, work: Work) -> bool:
 def _published(this: Attempt, live: Live, work: Work, manifest: Manifest) -> RunResult:
     added, bad = manifest.added, work.unreadable
     message = (
-        f"published version {manifest.version}: {added.inputs:,} inputs, {added.predicted:,} "
-        f"records predicted, {added.rejected:,} rejected"
+        f"published version {manifest.version}: {counted(added.inputs, 'input')}, "
+        f"{counted(added.predicted, 'record')} predicted, {added.rejected:,} rejected"
         if added.inputs
-        else f"published version {manifest.version}: inputs were sent again with the same content"
+        else f"published version {manifest.version}: inputs were resent with the same content"
     )
     if warned := [check for check in manifest.checks if check.outcome == "warn"]:
         message += f"; check {'; '.join(map(as_text, warned))}"
     if outdated := _outdated(live, work, manifest):
-        message += f"; {outdated:,} earlier inputs were predicted by an older recipe"
+        message += f"; {counted(outdated, 'earlier input')} predicted by an older recipe"
     if open_inputs := _left_open(this, work, manifest):
-        message += f"; inputs left to the next {work.plan.kind}: {open_inputs:,}"
+        message += f"; {counted(open_inputs, 'input')} left to the next {work.plan.kind}"
     outcome = Outcome.PUBLISHED_NOT_ALL if open_inputs else Outcome.PUBLISHED
     return RunResult(
         Outcome.PUBLISHED_IN_PART if bad else outcome,
         message,
-        hint=_UNREADABLE_HINT if bad else _backfill_hint(manifest.job) if outdated else "",
+        hint=_UNREADABLE_HINT if bad else _backfill_hint(this.job) if outdated else "",
         run_id=work.plan.run_id,
         version=manifest.version,
         added=added,
@@ -150,8 +151,9 @@ def _is_open(planned: PlannedInput, ledger: Ledger, recipe: str) -> bool:
     return planned.reason == "again" and entry.recipe != recipe
 
 
-def _backfill_hint(job: str) -> str:
-    return f"to predict them by the present recipe: batch-predict backfill {job} --only outdated"
+def _backfill_hint(job: Job) -> str:
+    again = command("backfill", job.reference, "--only", "outdated")
+    return f"to predict them with the current recipe: `{again}`"
 
 
 def _unpublished(live: Live, work: Work) -> RunResult:
@@ -159,7 +161,7 @@ def _unpublished(live: Live, work: Work) -> RunResult:
     if bad:
         return RunResult(
             Outcome.UNREADABLE,
-            f"nothing published: {len(bad)} of {len(work.results)} inputs could not be read",
+            f"nothing published: {len(bad):,} of {counted(len(work.results), 'input')} could not be read",
             _UNREADABLE_HINT,
             run_id=run_id,
             version=live.version,
@@ -168,7 +170,7 @@ def _unpublished(live: Live, work: Work) -> RunResult:
     return RunResult(
         Outcome.CHANGED,
         "nothing published: the inputs changed while they were read",
-        "the next run takes them",
+        "the next run will pick them up",
         run_id=run_id,
         version=live.version,
     )

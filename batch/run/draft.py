@@ -91,7 +91,7 @@ def _still_fits(live: Live, receipt: Receipt) -> bool:
     ]
     if stale:
         log.warning(
-            "slice %d is left to the next run: taken in by another run meanwhile: %s",
+            "slice %d is left to the next run: another run has published %s",
             receipt.slice.number,
             ", ".join(stale[:5]),
         )

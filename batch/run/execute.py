@@ -16,11 +16,11 @@ from batch.output.version import Live
 from batch.records.documents import encode
 from batch.run.attempt import Attempt
 from batch.run.host_state import keep_suspects, read_suspects
+from batch.run.machine import Parallelism, choose_parallelism
 from batch.run.outcome import Progress
 from batch.run.predict.dispatch import Crew, inputs_of, predict_slices, without
 from batch.run.predict.predictor import load_predictor
 from batch.run.predict.threads import Lanes
-from batch.run.predict.workers import Parallelism, choose_parallelism
 from batch.run.resume import (
     Work,
     adopt,

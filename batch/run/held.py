@@ -18,6 +18,7 @@ from batch.run.completion import judge_work, publish_work
 from batch.run.outcome import RunResult
 from batch.run.resume import Work, read_receipt
 from batch.store.base import Missing, Store
+from batch.wording import command
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def held_runs(store: Store, *, run_id: str | None = None) -> tuple[HeldRun, ...]
     wanted = tuple(one for one in held if one.run_id == run_id)
     if not wanted:
         names = ", ".join(one.run_id for one in held)
-        raise NoInput(f"no run {run_id} is held", f"held are: {names}" if names else "")
+        raise NoInput(f"no run {run_id} is held", f"held runs: {names}" if names else "")
     return wanted
 
 
@@ -82,10 +83,10 @@ def publish_held(job: Job, options: Options, *, run_id: str | None, is_forced: b
 def _only_one(held: tuple[HeldRun, ...], job: Job) -> HeldRun:
     """The held run that is meant where none is named. Raises `NoInput`, `BadUsage`."""
     if not held:
-        raise NoInput(f"{job.name}: no run is held", f"batch-predict status {job.name}")
+        raise NoInput(f"{job.name}: no run is held", command("status", job.reference))
     if len(held) > 1:
         names = "; ".join(f"{one.run_id} ({one.kind})" for one in held)
-        raise BadUsage(f"{job.name}: {len(held)} runs are held: {names}", "name one with --run")
+        raise BadUsage(f"{job.name}: {len(held)} runs are held: {names}", "choose one with --run")
     return held[0]
 
 

@@ -41,7 +41,7 @@ def state_folder() -> Path:
         home = Path(os.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:
         raise StoreDown(
-            f"user {os.getuid()} has no home to remember in", "set BATCH_PREDICT_STATE to a folder"
+            f"user {os.getuid()} has no home folder", "set BATCH_PREDICT_STATE to a folder"
         ) from None
     return home / ".local" / "state" / "batch-predict"
 
@@ -58,7 +58,7 @@ def last_seen(output_url: str) -> int:
     except (FileNotFoundError, msgspec.DecodeError):
         return 0
     except OSError as error:
-        what = "which version this host saw last cannot be read"
+        what = "the version this host saw last cannot be read"
         raise _refused(path, error, what) from None
 
 
@@ -73,9 +73,9 @@ def require_not_older(
     found = newest.version if newest else 0
     if found < seen and not accept_older:
         raise OlderOutput(
-            f"{output_url}: found {f'version {found}' if found else 'no version'}, this host saw "
-            f"version {seen} there; is the disk mounted?",
-            "if this is what you want, run once with --accept-older",
+            f"{output_url}: found {f'version {found}' if found else 'no version'}, but this host "
+            f"has seen version {seen} there; is the disk mounted?",
+            "if that is intended, run once with --accept-older",
         )
 
 

@@ -81,7 +81,7 @@ def output_lock(
                 doing, how = (
                     ("running", " (--wait 10m)") if kind == "run" else (f"at work on a {kind}", "")
                 )
-                raise Locked(f"{output_url}: {holder} is {doing}", f"wait for it to end{how}")
+                raise Locked(f"{output_url}: {holder} is {doing}", f"wait for it to finish{how}")
             time.sleep(_POLL_SECONDS)
         lock = Lock(file, now)
         try:

@@ -1,10 +1,19 @@
-"""The memory of a process that predicts: how it is kept, and what of it a chunk may take."""
+"""What a run may use of this machine: processes, threads and memory."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from batch.job.limits import RunSection
+from batch.output.plan import Slice
+
+#: Worker processes take a second to import everything: less input than this is not worth it.
+_WORTH_WORKERS_BYTES = 64 << 20
+#: Less is done before a second thread has anything to do.
+_WORTH_THREADS_BYTES = 4 << 20
 #: mallopt(3): how many heaps.
 _M_ARENA_MAX = -8
 #: What a reader of Parquet holds beside its chunk: dictionaries and pages of every column.
@@ -13,6 +22,32 @@ _READER_BYTES = 88 << 20
 _COPIES = 6
 #: Every chunk costs some ten milliseconds, however few records it has.
 _LEAST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Parallelism:
+    """How many processes predict, and how many threads compute in this one if it is the only one."""
+
+    workers: int
+    threads: int
+
+
+def choose_parallelism(
+    run: RunSection, slices: Sequence[Slice], *, is_thread_safe: bool
+) -> Parallelism:
+    """Threads where the model allows it, else processes; what the job file says goes first.
+
+    One of either for little input, and never more processes than slices.
+    """
+    cores, size = len(os.sched_getaffinity(0)), sum(piece.bytes for piece in slices)
+    workers, threads = run.workers, run.threads
+    if threads == "auto":
+        by_threads = is_thread_safe and workers in {"auto", 1} and size >= _WORTH_THREADS_BYTES
+        threads = cores if by_threads else 1
+    if workers == "auto":
+        by_workers = not is_thread_safe and threads == 1 and size >= _WORTH_WORKERS_BYTES
+        workers = cores if by_workers else 1
+    return Parallelism(max(1, min(workers, len(slices))), threads)
 
 
 def use_one_heap(input_format: str) -> None:

@@ -15,13 +15,13 @@ from batch.output.plan import Plan
 from batch.output.publish import require_same_output
 from batch.output.read import read_live
 from batch.output.version import Live
-from batch.run.chosen_model import job_model
+from batch.run.chosen_model import Incoming, job_model
 from batch.run.host_state import last_seen, require_not_older
-from batch.run.recipes import Incoming
 from batch.run.replacement import replacement
 from batch.run.resume import adopt, read_pending, wanted_plan
 from batch.store import open_store
 from batch.store.base import Store
+from batch.wording import counted
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _notes(store: Store, live: Live, seen: int) -> list[str]:
     notes = []
     if live.manifest and live.manifest.paused:
         paused = live.manifest.paused
-        notes.append(f"paused by {paused.by}: {paused.reason}: a run does nothing until unpause")
+        notes.append(f"paused by {paused.by}: {paused.reason}; runs do nothing until unpause")
     try:
         require_not_older(store.url, live.manifest, seen=seen, accept_older=False)
     except StoreDown as error:
@@ -91,9 +91,11 @@ def _slices(
     work = adopt(pending, found.todo, wanted, waits_for_held=appends)
     slices = work.plan.slices
     if slices and not work.unfinished:
-        notes.append("all is predicted already and waits for a check: a run judges it again")
+        notes.append("everything is predicted and held by a check; a run judges it again")
     if later := len(found.todo) - sum(len(piece.inputs) for piece in slices):
-        notes.append(f"{later:,} inputs that came later wait until the held run is decided")
+        notes.append(
+            f"{counted(later, 'later input')} waiting until the held run is published or discarded"
+        )
     return len(slices), len(work.receipts)
 
 

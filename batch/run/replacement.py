@@ -19,8 +19,8 @@ def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:
     """What a run in `replace` mode predicts: nothing, or all of the present input."""
     if not found.present:
         raise NoInput(
-            f"{job.pattern.path}: nothing matches any more",
-            f"version {live.version} stays; put the present input there",
+            f"{job.pattern.path}: no input matches any more",
+            f"version {live.version} is still live; put the current input there",
         )
     same_recipe = set(live.ledger.recipes().values()) == {recipe.digest()}
     if found.waiting or (same_recipe and not found.gone and not found.todo):

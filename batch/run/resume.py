@@ -229,7 +229,7 @@ def clear(store: Store, ours: Plan, *, before: datetime) -> None:
             if is_like and (plan.run_id == ours.run_id or plan.created_at <= before):
                 _clear(store, plans, run_id, by=f"run {ours.run_id}", at=before)
     except BatchError as error:
-        log.warning("finished plans are left to the next run: %s", error.message)
+        log.warning("finished plans are left for the next run to clear: %s", error.message)
 
 
 def _clear(store: Store, plans: Plans, run_id: str, *, by: str, at: datetime) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import timedelta
+
+from batch.errors import BatchError
 from batch.inputs.survey import Survey, survey_inputs
 from batch.job.job import Job
+from batch.logs import log
 from batch.output.version import Live
 from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
+from batch.run.host_state import is_due, remember
 from batch.run.outcome import Outcome, RunResult
-from batch.run.tidy import tidy
+from batch.run.signals import Stopped
 from batch.store import open_store
+from batch.wording import counted
 
 __all__ = ["Options", "run"]
+
+_A_DAY = timedelta(days=1)
 
 
 def run(job: Job, options: Options) -> RunResult:
@@ -39,10 +48,9 @@ def _run(this: Attempt) -> RunResult:
     # From here on there may be something to predict: what that takes is loaded only now.
     from batch.inputs.pack import in_reading_order
     from batch.inputs.prefetch import Ahead
-    from batch.run.chosen_model import job_model
+    from batch.run.chosen_model import Incoming, job_model
     from batch.run.completion import judge_work, publish_work
     from batch.run.execute import execute, plan_work
-    from batch.run.recipes import Incoming
     from batch.run.replacement import replacement
 
     first = in_reading_order(survey.todo, this.options.packing) if appends else ()
@@ -60,11 +68,57 @@ def _run(this: Attempt) -> RunResult:
     return publish_work(this, live, work, checks)
 
 
+def tidy(this: Attempt) -> RunResult:
+    """Apply `output.window`, and prune after a publication, at most once a day.
+
+    Neither is what the run was for: a failure is left to the next one.
+    """
+    result, store, clock = this.result, this.store, this.options.clock
+    try:
+        if result.name in {"published", "nothing to do"}:
+            result = _apply_window(this)
+        if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
+            from batch.upkeep.prune import prune
+
+            prune(
+                store,
+                retain=this.job.settings.output.retain,
+                delete=True,
+                retention=this.options.retention,
+            )
+    except (BatchError, Stopped) as error:
+        log.warning("left to the next run: %s", error)
+    return result
+
+
+def _apply_window(this: Attempt) -> RunResult:
+    result = this.result
+    if this.job.settings.output.window is None:
+        return result
+    from batch.upkeep.window import drop_old
+
+    manifest = drop_old(
+        this.store, this.job, clock=this.options.clock, retention=this.options.retention
+    )
+    if manifest is None:
+        return result
+    remember(this.store.url, manifest)
+    is_idle = result.outcome == Outcome.NOTHING_TO_DO
+    return dataclasses.replace(
+        result,
+        outcome=Outcome.PUBLISHED if is_idle else result.outcome,
+        version=manifest.version,
+        message=f"{result.message}; version {manifest.version} drops predictions older than "
+        "output.window",
+    )
+
+
 def _nothing(live: Live, survey: Survey) -> RunResult:
-    waiting = f"; {len(survey.waiting):,} inputs wait" if survey.waiting else ""
+    waiting = f" ({counted(len(survey.waiting), 'input')} not ready yet)" if survey.waiting else ""
+    still = f"version {live.version} is still live" if live.version else "nothing is published yet"
     return RunResult(
         Outcome.NOTHING_TO_DO,
-        f"nothing to do{waiting}; version {live.version} stays",
+        f"nothing to do{waiting}; {still}",
         version=live.version,
         waiting=len(survey.waiting),
     )

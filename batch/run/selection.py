@@ -13,6 +13,7 @@ from batch.job.job import Job
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.plan import PlannedInput
 from batch.records.documents import Document
+from batch.wording import command, counted
 
 Only = Literal["missing", "rejected", "outdated"]
 
@@ -90,7 +91,7 @@ def require_dates(request: Request) -> None:
     """Refuse a range that ends before it begins. Raises `BadUsage`."""
     if request.first and request.last and request.last < request.first:
         raise BadUsage(
-            f"--to {request.last} is before --from {request.first}", "exchange the two dates"
+            f"--to {request.last} is before --from {request.first}", "swap the two dates"
         )
 
 
@@ -126,16 +127,17 @@ def _is_wanted(only: Only | None, entry: LedgerEntry | None, recipe: str) -> boo
 
 
 def _nothing_in_range(job: Job, found: Survey, request: Request) -> NoInput:
-    names = f" named {' or '.join(request.inputs)}" if request.inputs else ""
+    names = f" matching {' or '.join(request.inputs)}" if request.inputs else ""
     moments = [one.as_of for one in found.todo]
     there = (
-        f"there are {len(moments):,} inputs, of {min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
+        f"there {'is' if len(moments) == 1 else 'are'} {counted(len(moments), 'input')}, from "
+        f"{min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}"
         if moments
-        else "no input is there"
+        else "there are no inputs"
     )
     if found.waiting:
-        there += f", and {len(found.waiting):,} that still wait, such as {found.waiting[0].path}"
+        there += f", and {len(found.waiting):,} not ready yet, such as {found.waiting[0].path}"
     return NoInput(
         f"no input{names} in range ({bounds(request)}); {there}",
-        f"change the range; batch-predict status {job.name} tells which dates there are",
+        f"choose another range; `{command('status', job.reference)}` lists the dates",
     )

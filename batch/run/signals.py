@@ -50,7 +50,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
     del frame
     for other in _STOPPING:  # Once is enough: what cleans up must not be torn away from it.
         signal.signal(other, signal.SIG_IGN)
-    reason = "run.timeout is over" if number == signal.SIGALRM else signal.Signals(number).name
+    reason = "run.timeout has expired" if number == signal.SIGALRM else signal.Signals(number).name
     raise Stopped(f"stopped: {reason}")
 
 
@@ -61,8 +61,8 @@ def _watched(over: threading.Event) -> Iterator[None]:
         reading, writing = os.pipe()
     except OSError as error:
         raise StoreDown(
-            f"no pipe to hear of signals by: {os.strerror(error.errno or 0).lower()}",
-            "raise the limit of open files (ulimit -n) and run again",
+            f"cannot open a pipe for signals: {os.strerror(error.errno or 0).lower()}",
+            "raise the limit on open files (ulimit -n) and rerun",
         ) from None
     os.set_blocking(writing, False)
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

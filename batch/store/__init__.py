@@ -1,6 +1,6 @@
-"""Where bytes live: one port, and one adapter for each kind of place.
+"""Where bytes are kept: one port, and one adapter for each kind of place.
 
-Only here is boto3 used, and nothing here knows what the bytes mean.
+boto3 is imported only here, and nothing here knows what the bytes mean.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ _REFUSALS = (
     ),
     _Refusal(
         {"AccessDenied"}, 403, NotPermitted, "{action} is denied: {said}",
-        "batch-predict iam-policy JOB prints what must be allowed",
+        "allow it; the iam-policy command prints the policy that a job needs",
     ),
     _Refusal(
         {"NotImplemented"}, 501, StoreDown, "this server does not know conditional writes: {said}",

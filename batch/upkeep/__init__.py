@@ -1,1 +1,4 @@
-"""What a person does to an output: look for damage, mend it, go back, give up, tidy."""
+"""Keep an output in order: verify it, repair it, roll it back, delete what no version needs.
+
+Nothing here predicts: inputs that are open again wait for the next run.
+"""

@@ -19,7 +19,7 @@ from batch.output.part_writer import REJECT_SCHEMA, columns_of
 from batch.output.read import read_segment
 from batch.records.columns import INPUT, ROW
 from batch.store.base import Store
-from batch.upkeep.damage import Finding, examine
+from batch.upkeep.damage import REPAIR, Finding, examine
 from batch.wording import listed
 
 _SHOWN = 3
@@ -50,13 +50,15 @@ class Damage:
         return self.inputs | {entry.path for entry in self.entries if self.files & _named(entry)}
 
 
-def audit(store: Store, live: Manifest, *, broken: Collection[str], deep: bool) -> Damage:
+def audit(
+    store: Store, live: Manifest, *, broken: Collection[str], deep: bool, repair: str = REPAIR
+) -> Damage:
     """Compare manifest, ledger and rows of a version; `broken` objects are known to be damaged.
 
     With `deep` row by row. Whatever is damaged is a finding, and the rest is compared.
     """
     files = {file.path for file in (*live.files, *live.rejects)}
-    work = _Audit(store, live, files, deep, Damage(files=files & {*broken}))
+    work = _Audit(store, live, files, deep, repair, Damage(files=files & {*broken}))
     work.read_ledger(broken)
     work.check_entries()
     work.check_files()
@@ -69,6 +71,7 @@ class _Audit:
     live: Manifest
     paths: set[str]
     deep: bool
+    repair: str
     damage: Damage
 
     def read_ledger(self, broken: Collection[str]) -> None:
@@ -157,9 +160,8 @@ class _Audit:
         self._find(layout.POINTER, what)
 
     def _find(self, path: str, what: str) -> None:
-        hint = f"batch-predict repair {self.live.job}"
         self.damage.findings.append(
-            Finding(path=path, what=what, versions=(self.live.version,), hint=hint)
+            Finding(path=path, what=what, versions=(self.live.version,), hint=self.repair)
         )
 
 

@@ -18,6 +18,8 @@ from batch.store.base import Missing, Store
 from batch.store.digest import hash_file
 
 _FOLDERS = ("data", "rejects", "ledger", "models")
+#: What hints say where the job file, and so the command, is not known.
+REPAIR = "repair JOB"
 
 
 class Finding(Document, frozen=True):
@@ -42,7 +44,7 @@ class _Named:
 
 
 def damaged_objects(
-    store: Store, manifests: Sequence[Manifest], *, deep: bool
+    store: Store, manifests: Sequence[Manifest], *, deep: bool, repair: str = REPAIR
 ) -> dict[str, Finding]:
     """The damaged objects among those that these versions name, given newest first, by path.
 
@@ -57,7 +59,10 @@ def damaged_objects(
             what = examine(store, path, lambda local: _altered(local, path, named.sha256))  # noqa: B023  # called at once
         if what:
             damaged[path] = Finding(
-                path=path, what=what, versions=tuple(named.versions), hint=_hint(path, manifests[0])
+                path=path,
+                what=what,
+                versions=tuple(named.versions),
+                hint=_hint(path, manifests[0], repair),
             )
     return damaged
 
@@ -136,15 +141,14 @@ def _altered(local: Path, path: str, sha256: str | None) -> str:
     return "" if digest in within else "its content is not the one its name tells"
 
 
-def _hint(path: str, live: Manifest) -> str:
+def _hint(path: str, live: Manifest, repair: str) -> str:
     """What to do about an object of these versions, of which `live` is the newest."""
     folder, live_paths = path.split("/", maxsplit=1)[0], {found for found, *_ in _objects(live)}
     if path not in live_paths:
         return "restore it from a backup, or do without: no rollback to these versions"
     if folder == "models":
         return "remove it if it is there; the next run with this model writes it again"
-    backup = "restore it from a backup, or " if folder == "ledger" else ""
-    return f"{backup}batch-predict repair {live.job}"
+    return f"restore it from a backup, or `{repair}`" if folder == "ledger" else repair
 
 
 def _first_line(error: Exception) -> str:

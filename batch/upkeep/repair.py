@@ -26,7 +26,7 @@ from batch.store.base import Exists, Missing, Store
 from batch.upkeep.audit import Damage, audit
 from batch.upkeep.damage import Finding, damaged_objects
 from batch.upkeep.verify import inspect
-from batch.wording import listed
+from batch.wording import command, listed
 
 _SHOWN = 5
 
@@ -58,7 +58,7 @@ def look_for_damage(store: Store, job: Job) -> Mending:
     if newest is None:
         raise NoInput(f"{store.url}: nothing is published yet", "there is nothing to repair")
     require_same_output(Live(newest, Ledger()), job)
-    found = inspect(store, deep=True)
+    found = inspect(store, deep=True, repair=command("repair", job.reference))
     assert found.live is not None, "its manifest was read"
     return dataclasses.replace(
         _mending(job, found.live, found.damage),
@@ -140,7 +140,7 @@ def _require_consent(job: Job, mending: Mending, *, yes: bool) -> None:
     if reasons and not yes:
         raise Damaged(
             f"{job.name}: nothing was published: {'; '.join(reasons)}",
-            f"restore the files from a backup, or batch-predict repair {job.name} --yes",
+            f"restore the files from a backup, or `{command('repair', job.reference, '--yes')}`",
         )
 
 

@@ -16,6 +16,7 @@ from batch.output.retention import RETENTION, Retention
 from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 from batch.upkeep.damage import damaged_objects
+from batch.wording import command
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def look_back(store: Store, job: Job, *, to: int | None) -> WayBack:
         raise Held(
             f"{job.name} is paused already by {live.manifest.paused.by}: "
             f"{live.manifest.paused.reason}",
-            f"batch-predict unpause {job.name}, or choose another version with --to",
+            f"`{command('unpause', job.reference)}`, or choose another version with --to",
         )
     target = _target(store, live, live.version - 1 if to is None else to)
     # By its token alone a run knows an input: what was only predicted again stays as it was then.

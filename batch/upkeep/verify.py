@@ -14,7 +14,7 @@ from batch.output.read import newest_manifest, read_manifest, read_pointer
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
 from batch.upkeep.audit import Damage, audit
-from batch.upkeep.damage import Finding, damaged_objects, with_versions
+from batch.upkeep.damage import REPAIR, Finding, damaged_objects, with_versions
 
 
 class Health(Document, frozen=True):
@@ -48,12 +48,13 @@ class Inspection:
     unwritten: bool
 
 
-def verify(store: Store, *, deep: bool) -> Health:
+def verify(store: Store, *, deep: bool, repair: str = REPAIR) -> Health:
     """Whether every object is there and the live version is whole; with `deep`, byte by byte.
 
-    Damage is a finding and never raised; a store that does not answer is.
+    Damage is a finding and never raised; a store that does not answer is. `repair` is the command
+    that hints name.
     """
-    found = inspect(store, deep=deep)
+    found = inspect(store, deep=deep, repair=repair)
     return Health(
         job=found.live.job if found.live else "",
         output=store.url,
@@ -67,15 +68,15 @@ def verify(store: Store, *, deep: bool) -> Health:
     )
 
 
-def inspect(store: Store, *, deep: bool) -> Inspection:
+def inspect(store: Store, *, deep: bool, repair: str = REPAIR) -> Inspection:
     """Look at the pointer, the chain of versions, their objects, and the rows of the live one."""
-    history = _History()
+    history = _History(repair)
     history.read(store)
     if not history.kept:
         return Inspection(None, tuple(history.findings), tuple(history.notes), Damage(), False)
     live = history.kept[0]
-    broken = damaged_objects(store, history.kept, deep=deep)
-    damage = audit(store, live, broken=broken, deep=deep)
+    broken = damaged_objects(store, history.kept, deep=deep, repair=repair)
+    damage = audit(store, live, broken=broken, deep=deep, repair=repair)
     of_rows = with_versions(damage.findings, history.kept)
     findings = _still_kept(store, [*history.findings, *broken.values(), *of_rows])
     # What a repair left behind is known, and nothing can be done about it.
@@ -94,6 +95,7 @@ def inspect(store: Store, *, deep: bool) -> Inspection:
 class _History:
     """The pointer and the kept versions, newest first, as far as they can be read."""
 
+    repair: str
     kept: list[Manifest] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
@@ -139,7 +141,7 @@ class _History:
         path = layout.manifest_path(version)
         if pointer and pointer.version == version and not self.kept:
             self.unwritten = what == "missing"
-            hint = f"batch-predict repair {pointer.job} writes it again from {layout.POINTER}"
+            hint = f"`{self.repair}` writes it again from {layout.POINTER}"
             if not self.unwritten:
                 hint = f"remove it, and {hint}"
             self.findings.append(_finding(path, what, version, hint))

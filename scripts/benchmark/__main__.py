@@ -8,13 +8,12 @@ from pathlib import Path
 import click
 
 from scripts.benchmark.material import ROOT, Material
-from scripts.benchmark.measuring import adopt_orphans
 from scripts.benchmark.page import write_page
-from scripts.benchmark.report import judge, save, text_lines
+from scripts.benchmark.process import adopt_orphans
+from scripts.benchmark.report import save, text_lines
 from scripts.benchmark.rounds import Bench
 from scripts.benchmark.s3 import measure as measure_s3
-from scripts.benchmark.scenario import Scenario
-from scripts.benchmark.scenarios import Size, scenarios
+from scripts.benchmark.scenarios import SCENARIOS, STANDARD, Size
 
 PAGE = ROOT / "docs" / "benchmark.md"
 
@@ -23,26 +22,15 @@ PAGE = ROOT / "docs" / "benchmark.md"
 @click.option("--rows", default=4_000_000, show_default=True, help="Rows of 20 features and a key.")
 @click.option("--files", default=16, show_default=True, help="Files that hold them.")
 @click.option("--repeats", type=int, help="Rounds; the median counts. By default 5, on S3 3.")
-@click.option(
-    "--only",
-    metavar="TEXT",
-    multiple=True,
-    help="The scenario of this name, or those with it in theirs.",
-)
+@click.option("--only", metavar="TEXT", multiple=True, help="The scenario of this name, or those whose names contain it.")  # fmt: skip
 @click.option("--all", "everything", is_flag=True, help="Also scenarios that take long.")
-@click.option(
-    "--full",
-    is_flag=True,
-    help="As many rows for slow models and text too; by default a quarter.",
-)
-@click.option("--list", "listing", is_flag=True, help="Name the scenarios and their targets.")
+@click.option("--full", is_flag=True, help="As many rows for slow models and text too; by default a quarter.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the scenarios and their targets.")
 @click.option("--scratch", default="build/bench", type=click.Path(path_type=Path), help="A folder for data, models and answers.")  # fmt: skip
-@click.option("--json", "figures", type=click.Path(path_type=Path), help="Where figures go; by default SCRATCH/figures.json.")  # fmt: skip
-@click.option(
-    "--page", is_flag=True, help="Measure nothing: put the figures into docs/benchmark.md."
-)
+@click.option("--json", "figures", type=click.Path(path_type=Path), help="The file for figures; by default SCRATCH/figures.json.")  # fmt: skip
+@click.option("--page", is_flag=True, help="Measure nothing: put the figures into docs/benchmark.md.")  # fmt: skip
 @click.option("--s3", "on_s3", is_flag=True, help="A run on S3, and nothing else.")
-@click.option("--megabytes", default=50, show_default=True, help="Of the network with --s3, per second.")  # fmt: skip
+@click.option("--megabytes", default=50, show_default=True, help="Network speed with --s3, per second.")  # fmt: skip
 def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as options.
     rows: int, files: int, repeats: int | None, only: tuple[str, ...], everything: bool, full: bool,
     listing: bool, scratch: Path, figures: Path | None, page: bool, on_s3: bool, megabytes: int,
@@ -55,37 +43,37 @@ def main(  # noqa: PLR0913, PLR0917  # A command has as many parameters as optio
     if on_s3:
         measure_s3(rows=rows, files=files, repeats=repeats or 3, bytes_per_second=megabytes * 1e6)
         return
-    found = scenarios(Size(rows, files, 1 if full else 4))
-    chosen = [one for one in found if everything or one.name in _names(found, only)]
+    size = Size(rows, files, 1 if full else 4)
+    chosen = [name for name in SCENARIOS if everything or name in _names(only)]
     if listing:
-        _list(chosen)
+        _list(chosen, size)
         return
     adopt_orphans()
-    bench = Bench(Material(scratch.resolve()))
-    for scenario in chosen:
-        result = judge(scenario, bench.measure(scenario, repeats=repeats or 5))
+    bench = Bench(Material(scratch.resolve()), repeats or 5)
+    for name in chosen:
+        result = SCENARIOS[name](bench, size)
         click.echo("\n".join(text_lines(result)) + "\n")
         save([result], figures)
 
 
-def _names(found: Sequence[Scenario], only: tuple[str, ...]) -> set[str]:
-    """Those that are asked for: by their whole names, else by what is in them."""
+def _names(only: Sequence[str]) -> set[str]:
+    """The requested scenarios: by whole name, else by a part of it."""
     if not only:
-        return {scenario.name for scenario in found if scenario.standard}
-    names = {scenario.name for scenario in found}
+        return {*STANDARD}
     return {
         name
         for text in only
-        for name in names
-        if name == text or (text in name and text not in names)
+        for name in SCENARIOS
+        if name == text or (text in name and text not in SCENARIOS)
     }
 
 
-def _list(chosen: Sequence[Scenario]) -> None:
-    for scenario in chosen:
-        click.echo(f"{scenario.name:18} {scenario.title}{'' if scenario.standard else ' (--all)'}")
-        for target in scenario.targets:
-            click.echo(f"  {target.title:72} at most {target.limit:.2f}{target.unit}")
+def _list(chosen: Sequence[str], size: Size) -> None:
+    for name in chosen:
+        result = SCENARIOS[name](Bench(Material(Path(), makes=False)), size)
+        click.echo(f"{name:18} {result.title}{'' if name in STANDARD else ' (--all)'}")
+        for verdict in result.verdicts:
+            click.echo(f"  {verdict.title:72} at most {verdict.limit_text}")
 
 
 if __name__ == "__main__":

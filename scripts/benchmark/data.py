@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 FEATURES = [f"x{number:02d}" for number in range(20)]
 #: Columns of text, and how many different values each has.
 CATEGORIES = {"country": 12, "city": 50, "product": 300}
-#: No more than this is in memory at once.
+#: More rows than this are never in memory at once.
 _BLOCK_ROWS = 250_000
 
 Format = Literal["parquet", "csv", "jsonl"]
@@ -44,7 +46,7 @@ class Data:
 
     @property
     def title(self) -> str:
-        """What it is, for people."""
+        """A description for people."""
         kind = {"parquet": "Parquet", "csv": "CSV", "jsonl": "JSON lines"}[self.format]
         files = f"{self.files:,} {kind} files" if self.files > 1 else f"one {kind} file"
         groups = f" of {self.row_groups} row groups" if self.row_groups > 1 else ""
@@ -137,3 +139,7 @@ def _json_lines(table: pa.Table) -> bytes:
         pieces += [start, table[name].cast("string"), quote]
     lines = pc.binary_join_element_wise(*pieces[:-1], f"{pieces[-1]}}}", "")
     return ("\n".join(lines.to_pylist()) + "\n").encode() if len(lines) else b""
+
+
+if __name__ == "__main__":
+    write_data(Data(**json.loads(sys.argv[1])), Path(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def _boosting() -> Any:
 
 
 def _forest() -> Any:
-    # With all cores, as whoever trains a forest writes it: a loop over files profits as well.
+    # With all cores, as it is usually written: a loop over files profits as well.
     return RandomForestClassifier(n_estimators=100, max_depth=12, n_jobs=-1, random_state=0)
 
 
@@ -49,11 +50,18 @@ MODELS: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
-def save(name: str, path: Path) -> None:
-    """Train the model of that name and hand it over."""
+def save(name: str, folder: Path) -> Path:
+    """Train the model of that name and save it in a new folder."""
+    folder.mkdir(parents=True)
     frame = table_of(Data("parquet", _ROWS, categories=name == "columns"), 0, _ROWS).to_pandas()
     sample = frame[[*FEATURES, *(CATEGORIES if name == "columns" else ())]]
     noise = np.random.default_rng(11).normal(size=_ROWS)
     score = sample["x00"] + sample["x01"] * sample["x02"] + np.sin(3 * sample["x03"]) + noise
     model = MODELS[name]().fit(sample, (score > 0).astype(int))
+    path = folder / "model.joblib"
     save_model(model, path, sample=sample)
+    return path
+
+
+if __name__ == "__main__":
+    save(sys.argv[1], Path(sys.argv[2]))

@@ -42,9 +42,10 @@ def _targets(results: Sequence[Result]) -> Iterator[str]:
     yield "| --- | --- | ---: | ---: | --- |"
     for result in results:
         for verdict in result.verdicts:
-            found = "" if verdict.found is None else f"{verdict.found:.2f}{verdict.unit}"
-            limit = f"{verdict.limit:.2f}{verdict.unit}"
-            yield f"| {result.name} | {verdict.title} | {limit} | {found} | {verdict.words} |"
+            yield (
+                f"| {result.name} | {verdict.title} | {verdict.limit_text} | {verdict.found_text}"
+                f" | {verdict.words} |"
+            )
 
 
 def _table(result: Result) -> Iterator[str]:
@@ -68,7 +69,7 @@ def _table(result: Result) -> Iterator[str]:
 
 
 def _reported(result: Result) -> Iterator[str]:
-    """What commands say of themselves."""
+    """The measures that commands report themselves."""
     for name, samples in result.samples().items():
         measures = [
             key for key in samples[0] if key not in {"wall_seconds", "cpu_seconds", "peak_bytes"}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from statistics import median
 
-from scripts.benchmark.measuring import Sample
+from scripts.benchmark.lineup import AGAIN, BYTES, MODEL, OURS, START
+from scripts.benchmark.process import Sample
 from scripts.benchmark.report import Result
-from scripts.benchmark.scenarios import AGAIN, BYTES, MODEL, OURS, START
 
 _WIDTH, _LEFT, _RIGHT = 800, 150, 110
 _ROW, _BAR, _TITLE, _GAP = 21, 13, 26, 20

@@ -1,20 +1,23 @@
-"""What was found: as JSON, and as tables for people."""
+"""Results: as JSON, and as tables for people."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmark.measuring import Sample
-from scripts.benchmark.rounds import Findings
-from scripts.benchmark.scenario import Scenario, Target
+from scripts.benchmark.process import Sample
+
+#: One measure of one round, by contender.
+Figures = Mapping[str, float]
 
 _MEASURES = {
     "wall_seconds": (1, "wall s"),
@@ -25,7 +28,7 @@ _MEASURES = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a target; `found` is None where something to compare with is missing."""
+    """A figure against its limit; `found` is None where a contender it needs is missing."""
 
     title: str
     limit: float
@@ -33,49 +36,57 @@ class Verdict:
     unit: str = ""
 
     @property
-    def is_met(self) -> bool:
-        return self.found is not None and self.found <= self.limit
+    def limit_text(self) -> str:
+        return f"{self.limit:.2f}{self.unit}"
+
+    @property
+    def found_text(self) -> str:
+        return "" if self.found is None else f"{self.found:.2f}{self.unit}"
 
     @property
     def words(self) -> str:
         if self.found is None:
             return "not measured"
-        return "met" if self.is_met else f"missed by {self.found - self.limit:.2f}{self.unit}"
+        missed_by = self.found - self.limit
+        return "met" if missed_by <= 0 else f"missed by {missed_by:.2f}{self.unit}"
 
 
 @dataclass(frozen=True)
 class Result:
-    """One scenario, measured."""
+    """One scenario, measured: the samples of each round by contender, and what they were held to.
+
+    `missing` has the contenders that gave none, with the reason.
+    """
 
     name: str
     title: str
-    measured_at: str
-    rounds: Sequence[dict[str, Sample]]
-    missing: dict[str, str]
-    verdicts: Sequence[Verdict] = field(default_factory=list)
+    measured_at: str = field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    )
+    rounds: list[dict[str, Sample]] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def judge(
+        self, title: str, limit: float, figure: Callable[[Figures], float], *,
+        measure: str = "wall_seconds", unit: str = "",
+    ) -> None:  # fmt: skip
+        """Hold the median of `figure` over the rounds against a limit.
+
+        `figure` gets the measure of each contender in one round, since rounds differ in how busy
+        the machine is. Rounds in which it misses a contender do not count.
+        """
+        found = []
+        for samples in self.rounds:
+            figures = {name: one[measure] for name, one in samples.items() if measure in one}
+            with suppress(KeyError):
+                found.append(figure(figures))
+        self.verdicts.append(Verdict(title, limit, median(found) if found else None, unit))
 
     def samples(self) -> dict[str, list[Sample]]:
         """By contender, in the order of the scenario."""
         names = list(dict.fromkeys(name for found in self.rounds for name in found))
         return {name: [found[name] for found in self.rounds if name in found] for name in names}
-
-
-def judge(scenario: Scenario, findings: Findings) -> Result:
-    """Hold what was found against the targets."""
-    order = [contender.name for contender in scenario.contenders]
-    rounds = [{name: found[name] for name in order if name in found} for found in findings.rounds]
-    return Result(
-        name=scenario.name,
-        title=scenario.title,
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        rounds=rounds,
-        missing=findings.missing,
-        verdicts=[_verdict(target, rounds) for target in scenario.targets],
-    )
-
-
-def _verdict(target: Target, rounds: Sequence[dict[str, Sample]]) -> Verdict:
-    return Verdict(target.title, target.limit, target.found(rounds), target.unit)
 
 
 def text_lines(result: Result) -> Iterator[str]:
@@ -91,8 +102,7 @@ def text_lines(result: Result) -> Iterator[str]:
     for name, reason in result.missing.items():
         yield f"  {name:26} {reason}"
     for verdict in result.verdicts:
-        found = "" if verdict.found is None else f"{verdict.found:.2f}{verdict.unit}"
-        limit = f"{verdict.limit:.2f}{verdict.unit}"
+        found, limit = verdict.found_text, verdict.limit_text
         yield f"  {verdict.title:72} {found:>9}  limit {limit:>9}  {verdict.words}"
 
 
@@ -106,9 +116,7 @@ def _spread(samples: Sequence[Sample], measure: str, scale: float) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on."""
-    from importlib.metadata import version
-
+    """The machine and libraries that are measured."""
     libraries = ("numpy", "pandas", "pyarrow", "scikit-learn", "joblib")
     names = [
         line.partition(":")[2].strip()
@@ -126,9 +134,7 @@ def machine() -> dict[str, Any]:
 
 
 def save(results: Sequence[Result], path: Path) -> None:
-    """As JSON; what the file holds of other scenarios stays."""
-    from dataclasses import asdict
-
+    """As JSON; results of other scenarios in the file stay."""
     known = {result.name: result for result in (load(path) if path.exists() else [])}
     known |= {result.name: result for result in results}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +143,7 @@ def save(results: Sequence[Result], path: Path) -> None:
 
 
 def load(path: Path) -> list[Result]:
-    """What `save` wrote."""
+    """The results that `save` wrote."""
     return [
         Result(**found | {"verdicts": [Verdict(**verdict) for verdict in found["verdicts"]]})
         for found in json.loads(path.read_text())["scenarios"]

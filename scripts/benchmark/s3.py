@@ -2,105 +2,81 @@
 
 from __future__ import annotations
 
-import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 
 import click
 
-from scripts.benchmark.data import Data, write_data
+from scripts.benchmark.data import Data
+from scripts.benchmark.material import Material, environment
 
+DOWNLOAD, LOCAL, REMOTE = "download alone", "local files", "on S3"
 _DOWNLOAD = """
 import sys
 from pathlib import Path
 import boto3
 from botocore.config import Config
 s3 = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
-bucket, folder = sys.argv[1], Path(sys.argv[2])
-for item in s3.list_objects_v2(Bucket=bucket, Prefix="in/")["Contents"]:
-    s3.download_file(bucket, item["Key"], str(folder / Path(item["Key"]).name))
-"""
-_JOB = """
-[input]
-path = "{input}/*.parquet"
-key = ["key"]
-min_age = "0s"
-[model]
-path = "{model}"
-methods = ["predict", "predict_proba"]
-[output]
-path = "{output}"
+for item in s3.list_objects_v2(Bucket=sys.argv[1], Prefix=sys.argv[2])["Contents"]:
+    s3.download_file(sys.argv[1], item["Key"], Path(item["Key"]).name)
 """
 
 
 def measure(*, rows: int, files: int, repeats: int, bytes_per_second: float) -> None:
     """Print the medians of `repeats` interleaved rounds, and the ratio that counts."""
-    from scripts.benchmark.models import save
     from tests.support import servers
     from tests.support.proxy import Proxy
 
-    with tempfile.TemporaryDirectory(prefix="batch-predict-bench-") as scratch:
-        folder = Path(scratch)
-        save("linear", folder / "model.joblib")
-        paths = write_data(Data("parquet", rows, files), folder / "in")
-        megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    data = Data("parquet", rows, files)
+    with (
+        tempfile.TemporaryDirectory(prefix="batch-predict-bench-") as scratch,
+        servers.serving(servers.moto(Path(scratch))) as server,
+        Proxy.start(server.endpoint.url) as proxy,
+    ):
+        material, bucket = Material(Path(scratch)), server.endpoint.new_bucket()
+        inputs, model = material.data(data), material.model("linear")
+        megabytes = sum(path.stat().st_size for path in inputs.iterdir()) / 1e6
         click.echo(f"{rows:,} rows in {files} Parquet files, {megabytes:,.0f} MB")
-        with (
-            servers.serving(servers.moto(folder)) as server,
-            Proxy.start(server.endpoint.url) as proxy,
-        ):
-            bucket = server.endpoint.new_bucket()
-            for path in paths:
-                bucket.put(f"in/{path.name}", path.read_bytes())
-            for path in folder.glob("model.joblib*"):
-                bucket.put(path.name, path.read_bytes())
-            proxy.rate = bytes_per_second
-            environment = servers.Endpoint(proxy.url).environment()
-            found = _rounds(folder, bucket.name, environment, repeats=repeats)
+        for path in (*inputs.iterdir(), *model.parent.iterdir()):
+            bucket.put(path.relative_to(scratch).as_posix(), path.read_bytes())
+        proxy.rate = bytes_per_second
+        network = servers.Endpoint(proxy.url).environment()
+        run = [sys.executable, "-m", "batch", "run"]
+        commands = {
+            DOWNLOAD: [sys.executable, "-c", _DOWNLOAD, bucket.name, f"{data.name}/"],
+            LOCAL: [*run, "local.toml"],
+            REMOTE: [*run, "remote.toml"],
+        }
+        found: dict[str, list[float]] = {name: [] for name in commands}
+        for number in range(repeats):
+            folder = material.folder / f"round{number}"
+            folder.mkdir()
+            job = material.job(data, "linear")
+            (folder / "local.toml").write_text(job)
+            job = job.replace(scratch, f"s3://{bucket.name}")
+            out = f'"s3://{bucket.name}/out{number}"'
+            (folder / "remote.toml").write_text(job.replace('"out"', out))
+            for name, command in commands.items():
+                found[name].append(_seconds(command, folder, network))
+                click.echo(f"  {name:15} {found[name][-1]:6.1f} s")
     _print(found, bytes_per_second)
 
 
-def _rounds(
-    folder: Path, bucket: str, environment: dict[str, str], *, repeats: int
-) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {"download alone": [], "local files": [], "on S3": []}
-    for number in range(repeats):
-        target = folder / f"round{number}"
-        target.mkdir()
-        remote = {"model": f"s3://{bucket}/model.joblib", "input": f"s3://{bucket}/in",
-                  "output": f"s3://{bucket}/out{number}"}  # fmt: skip
-        local = {"model": folder / "model.joblib", "input": folder / "in", "output": target / "out"}
-        (target / "remote.toml").write_text(_JOB.format(**remote))
-        (target / "local.toml").write_text(_JOB.format(**local))
-        env = os.environ | environment | {
-            "BATCH_PREDICT_STATE": str(target / "state"), "BATCH_PREDICT_SPOOL": str(target / "spool"),
-        }  # fmt: skip
-        run = [sys.executable, "-m", "batch", "run"]
-        steps = {
-            "download alone": [sys.executable, "-c", _DOWNLOAD, bucket, str(target)],
-            "local files": [*run, str(target / "local.toml")],
-            "on S3": [*run, str(target / "remote.toml")],
-        }
-        for name, command in steps.items():
-            found[name].append(_timed(command, env))
-            click.echo(f"  {name:15} {found[name][-1]:6.1f} s")
-    return found
-
-
-def _timed(command: list[str], environment: dict[str, str]) -> float:
+def _seconds(command: list[str], folder: Path, network: Mapping[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run(command, env=environment, check=True)
+    subprocess.run(command, env={**environment(folder), **network}, cwd=folder, check=True)
     return time.perf_counter() - start
 
 
-def _print(found: dict[str, list[float]], bytes_per_second: float) -> None:
-    medians = {name: statistics.median(seconds) for name, seconds in found.items()}
+def _print(found: Mapping[str, list[float]], bytes_per_second: float) -> None:
+    medians = {name: median(seconds) for name, seconds in found.items()}
     click.echo(f"medians, network of {bytes_per_second / 1e6:.0f} MB/s:")
     for name, seconds in medians.items():
         click.echo(f"  {name:15} {seconds:6.1f} s")
-    floor = max(medians["download alone"], medians["local files"])
-    click.echo(f"  on S3 / the longer of the two: {medians['on S3'] / floor:.2f} (limit 1.15)")
+    ratio = medians[REMOTE] / max(medians[DOWNLOAD], medians[LOCAL])
+    click.echo(f"  on S3 / the longer of the two: {ratio:.2f} (limit 1.15)")

@@ -1,30 +1,39 @@
-"""Everything that is measured, and what is to be reached."""
+"""Everything that is measured, and the limits it is held to.
+
+A scenario makes its material, has its contenders timed in rounds, and judges what was found.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
 
-from scripts.benchmark.data import Data
-from scripts.benchmark.scenario import Contender, Output, Scenario, Target
-
-OURS, AGAIN = "batch-predict", "one more file"
-LOOP, JOBLIB = "pandas loop", "joblib files"
-BYTES, MODEL, START = "bytes floor", "model floor", "start-up"
-RAY, DASK, DAFT = "Ray Data", "Dask", "Daft"
-
-_SCRIPTS = "scripts.benchmark.contenders."
-_THREE = ("{model}", "{input}", "{output}")
-_RUN = ("-m", "batch", "run", "{job}")
-_IMPORTS = (
-    "import pandas, pyarrow.parquet, sklearn.ensemble, sklearn.linear_model, sklearn.pipeline"
-)
-_START = Contender(START, ("-c", _IMPORTS), answers=False)
-_ONE_THREAD = {"workers": 1, "threads": 1}
+from scripts.benchmark.data import Data, Format
+from scripts.benchmark.lineup import (
+    AGAIN,
+    BYTES,
+    DAFT,
+    DASK,
+    IMPORTS,
+    JOBLIB,
+    LOOP,
+    MODEL,
+    OURS,
+    RAY,
+    START,
+    Contender,
+    lineup,
+    ours,
+)  # fmt: skip
+from scripts.benchmark.report import Result
+from scripts.benchmark.rounds import Bench
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much data. What takes long takes a share of it, in files that are as large."""
+    """How much data. Slow scenarios take a share of it, in files that are as large."""
 
     rows: int = 4_000_000
     files: int = 16
@@ -41,236 +50,176 @@ class Size:
         return max(10, self.rows // 400)
 
 
-def ours(data: Data, model: str, name: str = OURS, **settings: int | str) -> Contender:
-    """The program, with everything on."""
-    return Contender(name, _RUN, data, model, settings=settings)
+def linear(bench: Bench, size: Size) -> Result:
+    """The model that costs least, over many Parquet files: most of it is the program."""
+    data = Data("parquet", size.rows, size.files)
+    contenders = lineup(bench.material, data, "linear")
+    result = bench.measure("linear", f"linear, {data.title}", contenders.values())
+    for name, limit in ((LOOP, 1.0), (JOBLIB, 1.0), (DASK, 1 / 1.5), (RAY, 1 / 3), (DAFT, 1.0)):
+        _judge_wall(result, name, limit)
+    _judge_peak(result, OURS, LOOP, 1.0)
+    return result
 
 
-def script(name: str, module: str, data: Data, model: str) -> Contender:
-    """What people write or install instead."""
-    return Contender(name, ("-m", _SCRIPTS + module, *_THREE), data, model)
-
-
-def people(data: Data, model: str) -> tuple[Contender, ...]:
-    """What people write instead."""
-    return (
-        script(LOOP, "pandas_loop", data, model),
-        script(JOBLIB, "joblib_files", data, model),
-    )
-
-
-def floors(data: Data, model: str) -> tuple[Contender, ...]:
-    """What nobody can be faster than; both without their start, which is timed apart."""
-    return (
-        replace(script(BYTES, "bytes_floor", data, model), answers=False),
-        replace(script(MODEL, "model_floor", data, model), answers=False),
-        _START,
-    )
-
-
-def frameworks(data: Data, model: str) -> tuple[Contender, ...]:
-    """What people install instead."""
-    found = (
-        (RAY, "ray_data", "ray"),
-        (DASK, "dask_partitions", "dask"),
-        (DAFT, "daft_udf", "daft"),
-    )
-    return tuple(
-        replace(script(name, module, data, model), needs=needs) for name, module, needs in found
-    )
-
-
-def of_models(size: Size) -> tuple[Scenario, ...]:
-    """Each model, over many Parquet files."""
-    limits = {
-        "linear": (
-            Target(OURS, 1.0, (LOOP,)), Target(OURS, 1.0, (JOBLIB,)),
-            Target(OURS, 1 / 1.5, (DASK,)), Target(OURS, 1 / 3, (RAY,)), Target(OURS, 1.0, (DAFT,)),
-        ),
-        "boosting": _close_to_the_floor(), "forest": _close_to_the_floor(),
-        "columns": (Target(OURS, 1.0, (LOOP, JOBLIB)), *_ahead()),
-    }  # fmt: skip
-    return tuple(
-        _of_model(model, size if model == "linear" else size.slow, targets)
-        for model, targets in limits.items()
-    )
-
-
-def _of_model(model: str, size: Size, targets: tuple[Target, ...]) -> Scenario:
-    data = Data("parquet", size.rows, size.files, categories=model == "columns")
-    memory = Target(OURS, 1.0, (LOOP,), measure="peak_bytes")
-    return Scenario(
-        name=model,
-        title=f"{model}, {data.title}",
-        contenders=(
-            ours(data, model), *people(data, model), *frameworks(data, model), *floors(data, model),
-        ),
-        targets=(*targets, memory),
-        standard=True,
+def slow(bench: Bench, size: Size, *, model: str) -> Result:
+    """Trees, whose own time is most of it, or columns of text behind a ColumnTransformer."""
+    data = Data("parquet", size.slow.rows, size.slow.files, categories=model == "columns")
+    contenders = lineup(bench.material, data, model)
+    result = bench.measure(model, f"{model}, {data.title}", contenders.values())
+    result.judge(
+        f"{OURS}: wall / the faster of {LOOP} and {JOBLIB}", 1.0,
+        lambda wall: wall[OURS] / min(wall[LOOP], wall[JOBLIB]),
     )  # fmt: skip
+    if model != "columns":
+        result.judge(
+            f"{OURS}: wall without {START} / the slower of {MODEL} and {BYTES}", 1.15,
+            lambda wall: (wall[OURS] - wall[START]) / max(wall[MODEL], wall[BYTES]),
+        )  # fmt: skip
+    for name in (DASK, RAY, DAFT):
+        _judge_wall(result, name, 1.0)
+    _judge_peak(result, OURS, LOOP, 1.0)
+    return result
 
 
-def _close_to_the_floor() -> tuple[Target, ...]:
-    return (
-        Target(OURS, 1.0, (LOOP, JOBLIB)),
-        Target(OURS, 1.15, (MODEL, BYTES), less=START, slowest=True),
-        *_ahead(),
-    )
+def text(bench: Bench, size: Size, *, kind: Format) -> Result:
+    """CSV or JSON lines, with the model that costs least."""
+    data = Data(kind, size.slow.rows, size.slow.files)
+    contenders = lineup(bench.material, data, "linear")
+    chosen = [contenders[name] for name in (OURS, LOOP, JOBLIB, BYTES, START)]
+    result = bench.measure(kind, f"linear, {data.title}", chosen)
+    _judge_wall(result, LOOP, 0.6)
+    return result
 
 
-def _ahead() -> tuple[Target, ...]:
-    return tuple(Target(OURS, 1.0, (name,)) for name in (DASK, RAY, DAFT))
-
-
-def of_text(size: Size) -> tuple[Scenario, ...]:
-    """CSV and JSON lines, with the model that costs least."""
-    found = []
-    for kind in ("csv", "jsonl"):
-        data = Data("csv" if kind == "csv" else "jsonl", size.slow.rows, size.slow.files)
-        loop, parallel = people(data, "linear")
-        floor, _, start = floors(data, "linear")
-        found.append(
-            Scenario(
-                name=kind,
-                title=f"linear, {data.title}",
-                contenders=(ours(data, "linear"), loop, parallel, floor, start),
-                targets=(Target(OURS, 0.6, (LOOP,)),),
-                standard=True,
-            )
-        )
-    return tuple(found)
-
-
-def of_small_files(size: Size) -> Scenario:
+def small(bench: Bench, size: Size) -> Result:
     """Very many files, and then one more."""
     data = Data("parquet", 100 * size.small_files, size.small_files)
-    return Scenario(
-        name="small",
-        title=f"linear, {data.title}, and then one more file",
-        contenders=(
-            ours(data, "linear"),
-            Contender(AGAIN, _RUN, data, "linear", after=OURS, answers=False),
-            people(data, "linear")[0],
-            _START,
-        ),
-        targets=(Target(OURS, 0.5, (LOOP,)), Target(AGAIN, 0.5, (START,), above=True, unit=" s")),
-        standard=True,
+    contenders = lineup(bench.material, data, "linear")
+    again = Contender(
+        AGAIN, contenders[OURS].arguments, after=OURS, inputs=bench.material.data(data)
     )
+    chosen = [contenders[OURS], again, contenders[LOOP], IMPORTS]
+    result = bench.measure("small", f"linear, {data.title}, and then one more file", chosen)
+    _judge_wall(result, LOOP, 0.5)
+    _judge_above(result, AGAIN, START, 0.5)
+    return result
 
 
-def of_start(size: Size) -> Scenario:
-    """What a call takes that has nothing to do, and how that grows."""
-    few, some, many = 10, size.small_files * 2, size.small_files * 10
-    bare, text = "bare Python", "--help"
-    names = {count: f"nothing new in {count:,} files" for count in (few, some, many)}
-    idle = [
-        Contender(
-            name, ("-m", "batch", "run", "{published}/job.toml"), answers=False,
-            published=Output(Data("csv", count, count)),
-        )
-        for count, name in names.items()
-    ]  # fmt: skip
-    return Scenario(
-        name="start",
-        title="start-up, and runs that find nothing new",
-        contenders=(
-            Contender(bare, ("-c", "pass"), answers=False),
-            Contender(text, ("-m", "batch", "--help"), answers=False),
-            *idle,
-            _START,
-        ),
-        targets=(
-            Target(text, 0.1, (bare,), above=True, unit=" s"),
-            Target(names[few], 0.3, (bare,), above=True, unit=" s"),
-            Target(names[many], 1.0, (bare,), above=True, unit=" s"),
-            Target(names[many], many / some, (names[some],), less=bare, to_less=bare),
-        ),
-    )
+def start(bench: Bench, size: Size) -> Result:
+    """How long a call takes that has nothing to do, and how that grows."""
+    bare, text, counts = "bare Python", "--help", (10, size.small_files * 2, size.small_files * 10)
+    few, some, many = names = [f"nothing new in {count:,} files" for count in counts]
+    contenders = [Contender(bare, ("-c", "pass")), Contender(text, ("-m", "batch", "--help"))]
+    for name, count in zip(names, counts, strict=True):
+        home = bench.material.published(Data("csv", count, count))
+        contenders.append(Contender(name, ("-m", "batch", "run", f"{home}/job.toml"), state=home))
+    title = "start-up, and runs that find nothing new"
+    result = bench.measure("start", title, [*contenders, IMPORTS])
+    for name, seconds in ((text, 0.1), (few, 0.3), (many, 1.0)):
+        _judge_above(result, name, bare, seconds)
+    result.judge(
+        f"{many}: wall without {bare} / {some}", counts[2] / counts[1],
+        lambda wall: (wall[many] - wall[bare]) / (wall[some] - wall[bare]),
+    )  # fmt: skip
+    return result
 
 
-def alone(size: Size) -> tuple[Scenario, ...]:
+def client(bench: Bench, size: Size) -> Result:
+    """Everything that an application waits for."""
+    script, contenders = "scripts.benchmark.contenders.client_speed", []
+    for name, strings in (("int64 keys", False), ("string keys", True)):
+        data = Data("parquet", size.rows, size.files, string_keys=strings)
+        home = bench.material.published(data, versions=2)
+        contenders.append(Contender(name, ("-m", script, f"{home}/out", "out")))
+    result = bench.measure("client", f"the client, {size.rows:,} rows", contenders)
+    for contender in contenders:
+        for measure, limit in (
+            ("get_microseconds", 3.0), ("get_10000_milliseconds", 5.0),
+            ("load_without_index_by_pyarrow", 2.0), ("poll_milliseconds", 1.0),
+            ("slow_calls_of_10000_in_reload", 1.0),
+        ):  # fmt: skip
+            title = f"{contender.name}: {measure.replace('_', ' ')}"
+            result.judge(title, limit, itemgetter(contender.name), measure=measure)
+    return result
+
+
+def alone(bench: Bench, size: Size, *, model: str, kind: Format) -> Result:
     """One file, which all cores share."""
-    kinds = {
-        "parquet": Data("parquet", size.slow.rows, row_groups=16),
-        "csv": Data("csv", size.slow.rows),
-    }
-    # The model's own threads too: OpenMP's and joblib's would take the other cores.
+    data = Data(kind, size.slow.rows, row_groups=16 if kind == "parquet" else 1)
     single = "one worker, one thread, one core"
-    return tuple(
-        Scenario(
-            name=f"alone-{model}-{kind}",
-            title=f"{model}, {data.title}",
-            contenders=(
-                ours(data, model),
-                replace(ours(data, model, single, **_ONE_THREAD), one_core=True),
-            ),
-            targets=(Target(OURS, 0.65, (single,)),),
-            most_repeats=3,
-        )
-        for model in ("boosting", "forest")
-        for kind, data in kinds.items()
-    )
+    shared = ours(bench.material, data, model)
+    # The model's own threads too: OpenMP's and joblib's would take the other cores.
+    lonely = ours(bench.material, data, model, name=single, workers=1, threads=1)
+    contenders = [shared, replace(lonely, one_core=True)]
+    title = f"{model}, {data.title}"
+    result = bench.measure(f"alone-{model}-{kind}", title, contenders, most_repeats=3)
+    _judge_wall(result, single, 0.65)
+    return result
 
 
-def of_memory(size: Size) -> tuple[Scenario, ...]:
+def memory(bench: Bench, size: Size, *, kind: Format) -> Result:
     """Ten times the rows in the same memory. A row of CSV takes some 390 bytes: up to 10 GB."""
-    pairs = {
-        "parquet": (Data("parquet", size.rows, size.files), Data("parquet", 10 * size.rows, 10 * size.files)),
-        "csv": (Data("csv", size.rows * 64 // 100), Data("csv", size.rows * 64 // 10)),
-    }  # fmt: skip
-    flat = tuple(
-        Scenario(
-            name=f"memory-{kind}",
-            title=f"linear, {little.title}, then {much.title}",
-            contenders=(ours(little, "linear"), ours(much, "linear", "ten times the rows")),
-            targets=(Target("ten times the rows", 1.1, (OURS,), measure="peak_bytes"),),
-            most_repeats=2,
-        )
-        for kind, (little, much) in pairs.items()
+    if kind == "parquet":
+        little, much = (Data(kind, n * size.rows, n * size.files) for n in (1, 10))
+    else:
+        little, much = (Data(kind, n * size.rows * 64 // 100) for n in (1, 10))
+    more = "ten times the rows"
+    fewer_rows, more_rows = (
+        ours(bench.material, data, "linear", name=name)
+        for data, name in ((little, OURS), (much, more))
     )
-    return (*flat, _of_limit(size))
+    title = f"linear, {little.title}, then {much.title}"
+    result = bench.measure(f"memory-{kind}", title, [fewer_rows, more_rows], most_repeats=2)
+    _judge_peak(result, more, OURS, 1.1)
+    return result
 
 
-def _of_limit(size: Size) -> Scenario:
+def memory_limit(bench: Bench, size: Size) -> Result:
     """The setting that bounds it, with the model that takes most."""
-    data, name = Data("parquet", size.slow.rows, size.slow.files, categories=True), "memory = 400MB"
-    return Scenario(
-        name="memory-limit",
-        title=f"columns, {data.title}, with and without `run.machine`",
-        contenders=(ours(data, "columns"), ours(data, "columns", name, memory="400MB")),
-        targets=(Target(name, 400, measure="peak_bytes", unit=" MB", unit_size=1e6),),
-        most_repeats=3,
+    data = Data("parquet", size.slow.rows, size.slow.files, categories=True)
+    name = "memory = 400MB"
+    unbounded = ours(bench.material, data, "columns")
+    bounded = ours(bench.material, data, "columns", name=name, memory="400MB")
+    title = f"columns, {data.title}, with and without `run.memory`"
+    result = bench.measure("memory-limit", title, [unbounded, bounded], most_repeats=3)
+    result.judge(
+        f"{name}: peak", 400, lambda peak: peak[name] / 1e6, measure="peak_bytes", unit=" MB"
     )
+    return result
 
 
-def of_client(size: Size) -> Scenario:
-    """What an application waits for."""
-    keys = {"int64 keys": False, "string keys": True}
-    limits = {
-        "get_microseconds": 3.0, "get_10000_milliseconds": 5.0, "load_without_index_by_pyarrow": 2.0, "poll_milliseconds": 1.0,
-        "slow_calls_of_10000_in_reload": 1.0,
-    }  # fmt: skip
-    return Scenario(
-        name="client",
-        title=f"the client, {size.rows:,} rows",
-        contenders=tuple(
-            Contender(
-                name, ("-m", _SCRIPTS + "client_speed", "{published}", "{output}"), answers=False,
-                published=Output(
-                    Data("parquet", size.rows, size.files, string_keys=strings), versions=2
-                ),
-            )
-            for name, strings in keys.items()
-        ),
-        targets=tuple(
-            Target(name, limit, measure=measure) for name in keys for measure, limit in limits.items()
-        ),
-    )  # fmt: skip
+#: In the order in which they are run and shown.
+SCENARIOS: dict[str, Callable[[Bench, Size], Result]] = {
+    "linear": linear,
+    "boosting": partial(slow, model="boosting"),
+    "forest": partial(slow, model="forest"),
+    "columns": partial(slow, model="columns"),
+    "csv": partial(text, kind="csv"),
+    "jsonl": partial(text, kind="jsonl"),
+    "small": small,
+    "start": start,
+    "client": client,
+    "alone-boosting-parquet": partial(alone, model="boosting", kind="parquet"),
+    "alone-boosting-csv": partial(alone, model="boosting", kind="csv"),
+    "alone-forest-parquet": partial(alone, model="forest", kind="parquet"),
+    "alone-forest-csv": partial(alone, model="forest", kind="csv"),
+    "memory-parquet": partial(memory, kind="parquet"),
+    "memory-csv": partial(memory, kind="csv"),
+    "memory-limit": memory_limit,
+}
+#: Those that need no option to be run.
+STANDARD = ("linear", "boosting", "forest", "columns", "csv", "jsonl", "small")
 
 
-def scenarios(size: Size) -> tuple[Scenario, ...]:
-    """All of them, in the order in which they are run and shown."""
-    return (
-        *of_models(size), *of_text(size), of_small_files(size), of_start(size), of_client(size),
-        *alone(size), *of_memory(size),
-    )  # fmt: skip
+def _judge_wall(result: Result, other: str, limit: float) -> None:
+    result.judge(f"{OURS}: wall / {other}", limit, lambda wall: wall[OURS] / wall[other])
+
+
+def _judge_above(result: Result, name: str, other: str, seconds: float) -> None:
+    title = f"{name}: wall above {other}"
+    result.judge(title, seconds, lambda wall: wall[name] - wall[other], unit=" s")
+
+
+def _judge_peak(result: Result, name: str, other: str, limit: float) -> None:
+    title = f"{name}: peak / {other}"
+    result.judge(title, limit, lambda peak: peak[name] / peak[other], measure="peak_bytes")

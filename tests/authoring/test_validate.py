@@ -87,7 +87,8 @@ def test_mistakes_of_all_jobs_are_reported_together(job: JobFolder, tmp_path: Pa
         "inptu",
         "model.path",
     ]
-    assert lines[5].startswith("    next: 'batch-predict schema'")
+    assert lines[5].startswith("    next: `")
+    assert "schema` prints" in lines[5]
     assert lines[6].startswith(f"{job.folder}: ok (")
     assert lines[7] == f"{tmp_path}/missing: 1 mistake"
     assert command(tmp_path / "missing").exit_code == 66

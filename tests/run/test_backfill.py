@@ -136,7 +136,7 @@ def test_only_outdated_twice_changes_nothing_the_second_time(days: JobFolder) ->
     """After a new model went in, what is of the older one."""
     another_model(days, "model.joblib")
     days.add("2026-01-06.csv", day(6))
-    assert "backfill job --only outdated" in days.run().hint
+    assert f"backfill {days.folder} --only outdated`" in days.run().hint
     assert again(days, only="outdated").added.inputs == 5
     assert len(set(models(days).values())) == 1
     second = again(days, only="outdated")
@@ -207,11 +207,11 @@ def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> 
     ("conditions", "model", "code", "said"),
     [
         ({"first": date(2027, 1, 1)}, None, 66, "there are 5 inputs, of 2026-01-01 to 2026-01-05"),
-        ({"inputs": ("x*",)}, None, 66, "no input named x* in range"),
+        ({"inputs": ("x*",)}, None, 66, "no input matching x* in range"),
         ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; kept is version 1 alone"),
         ({"inputs": ("*",)}, "nowhere.joblib", 78, "nowhere.joblib: no such model"),
         ({"first": date(2026, 1, 5), "last": date(2026, 1, 1)}, None, 2, "is before --from"),
-        ({}, None, 2, "which inputs?"),
+        ({}, None, 2, "no inputs selected"),
     ],
 )
 def test_what_cannot_be_done_is_one_error(
@@ -260,7 +260,7 @@ def test_what_a_run_took_in_meanwhile_stays(days: JobFolder, tmp_path: Path) -> 
     first, last = date(2026, 1, 1), date(2026, 1, 3)
     outcome = again(days, str(another_model(days)), meet, first=first, last=last)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 3, 75)
-    assert outcome.message.endswith("inputs left to the next backfill: 1")
+    assert outcome.message.endswith("1 input left to the next backfill")
     found = models(days)
     assert found["2026-01-02.csv"] == found["2026-01-06.csv"] == found["2026-01-05.csv"]
     assert found["2026-01-01.csv"] == found["2026-01-03.csv"] != found["2026-01-05.csv"]
@@ -404,7 +404,7 @@ def test_an_input_that_vanishes_meanwhile_is_left_and_said(days: JobFolder) -> N
 
     outcome = again(days, str(another_model(days)), vanish, inputs=("*",))
     assert (outcome.name, outcome.exit_code, outcome.added.inputs) == ("published", 75, 4)
-    assert outcome.message.endswith("inputs left to the next backfill: 1")
+    assert outcome.message.endswith("1 input left to the next backfill")
 
 
 def test_a_backfill_of_the_past_makes_nothing_fresher(days: JobFolder) -> None:

@@ -35,7 +35,7 @@ def test_what_a_lost_race_leaves_open_is_said(job: JobFolder, tmp_path: Path) ->
 
     outcome = job.run(before=meet)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 2, 75)
-    assert outcome.message.endswith("inputs left to the next run: 1")
+    assert outcome.message.endswith("1 input left to the next run")
     assert job.judge()["totals"]["inputs"] == 2
     assert job.run().exit_code == 0
     assert job.judge()["totals"]["inputs"] == 3

@@ -102,7 +102,7 @@ def test_an_output_that_went_back_in_time_is_noted(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     job.run()
     job.output.rename(job.folder / "elsewhere")
-    assert any("this host saw version 1" in line for line in lines(job))
+    assert any("this host has seen version 1" in line for line in lines(job))
 
 
 def test_slices_of_an_interrupted_run_are_counted_as_done(job: JobFolder) -> None:

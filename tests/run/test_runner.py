@@ -212,7 +212,7 @@ def test_too_many_rejects_make_an_input_unreadable(job: JobFolder) -> None:
     job.add("1.csv", rows)
     outcome = job.run()
     assert outcome.exit_code == 65
-    assert "11 of 100 records are rejects, allowed are 10" in outcome.unreadable[0].reason
+    assert "11 of 100 records rejected (limit: 10)" in outcome.unreadable[0].reason
     job.configure(input={"max_rejected": "11%"})
     assert job.run().added.rejected == 11
 
@@ -250,7 +250,7 @@ def test_a_new_recipe_says_how_many_inputs_an_older_one_predicted(job: JobFolder
     save_tiny_model(job.folder / "model.joblib", strength=0.01)
     job.add("2.csv", DAY_2)
     outcome = job.run()
-    assert "1 earlier inputs were predicted by an older recipe" in outcome.message
+    assert "1 earlier input predicted by an older recipe" in outcome.message
     assert "older recipe" in outcome.message
     assert outcome.hint
 

@@ -56,9 +56,9 @@ class Story:
         return self._starters.get(threading.current_thread(), []) + found[::-1]
 
     def write(self, path: Path) -> None:
-        """The stacks without what comes before the command's own function."""
+        """Stacks begin at the command's own function, the last one of the command line."""
         stacks = {
-            moment: [name for name in stack if not name.startswith("cli/__init__")]
+            moment: stack[max(n for n, name in enumerate(stack) if name.startswith("cli/")) :]
             for moment, stack in self.stacks.items()
         }
         path.write_text(json.dumps({"files": sorted(self.files), "stacks": stacks}))

@@ -77,7 +77,7 @@ def test_a_rollback_is_a_new_version_with_the_old_content_and_stops_the_line(
     outcome = three.run()
     assert (outcome.exit_code, outcome.name) == (3, "held")
     assert "rolled back" in outcome.message or "a bad model" in outcome.message
-    assert f"unpause {three.folder.name}" in outcome.hint
+    assert f"unpause {three.folder}" in outcome.hint
 
 
 def test_after_unpause_everything_since_is_predicted_again_by_the_model_in_place(

@@ -1,4 +1,7 @@
-"""Turn an input into chunks of typed records and rejects, one format a module."""
+"""Decode an input into chunks of typed records and rejects: one module per format.
+
+Nothing here decides which inputs are read, or what becomes of their records.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from batch.inputs.decoding.jsonl import decode_jsonl
 from batch.inputs.decoding.parquet import decode_parquet
 from batch.job.settings import Format
 from batch.records.cast import WrongType
-from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, Unreadable, Untyped
+from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
 
@@ -37,7 +40,7 @@ def open_decoder(
     They are of about `chunk_bytes` at the most; those of text are small anyway.
 
     It does itself only what must be done in order: what it yields, types the records. Chunks
-    have exactly `columns`, in order. Both raise `Unreadable` for an input that cannot be read.
+    have exactly `columns`, in order. Both raise `UnreadableInput` for an input that cannot be read.
     """
     match input_format:
         case "csv":
@@ -67,10 +70,10 @@ def _type(untyped: Untyped, name: str) -> Chunk:
 
 @contextmanager
 def _readable_as(name: str) -> Iterator[None]:
-    """Raises `Unreadable` for what a library says of content that is not `name`."""
+    """Raises `UnreadableInput` for what a library says of content that is not `name`."""
     try:
         yield
     except WrongType as error:
-        raise Unreadable(error.message) from None
+        raise UnreadableInput(error.message) from None
     except (pa.ArrowException, OSError, UnicodeError, CsvError) as error:
-        raise Unreadable(f"not readable as {name}: {error}") from None
+        raise UnreadableInput(f"not readable as {name}: {error}") from None

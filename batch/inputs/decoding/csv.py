@@ -19,7 +19,7 @@ from batch.inputs.decoding.streams import (
     recoded,
     require_columns,
 )
-from batch.records.chunk import Unreadable, Untyped
+from batch.records.chunk import UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
 
@@ -35,7 +35,7 @@ def decode_csv(
     """The records of a CSV file, in chunks of at most `chunk_rows` and of about `BLOCK_BYTES`.
 
     A record with another number of fields than the header is a reject. Blank lines are no
-    records. Raises `Unreadable` for a missing or doubled column, for a quote that is not closed
+    records. Raises `UnreadableInput` for a missing or doubled column, for a quote that is not closed
     where its field ends, and for a record longer than `BLOCK_BYTES`.
     """
     names, has_records = _begin(path, text)
@@ -80,7 +80,7 @@ def _read(path: str, form: CsvForm, chunk_rows: int) -> Iterator[Untyped]:
 
 
 def _require_closed_quotes(path: str, text: TextOptions) -> None:
-    """Raises `Unreadable` where a quoted field swallows the end of its line.
+    """Raises `UnreadableInput` where a quoted field swallows the end of its line.
 
     pyarrow reads on to the next quote, or to the end of the file, and makes one record of all
     that lies between; Python's csv module can tell, so files with such fields are read again.
@@ -96,7 +96,7 @@ def _require_closed_quotes(path: str, text: TextOptions) -> None:
             except csv.Error as error:
                 # Text behind a closing quote does no harm where the field lies on one line.
                 if reader.line_num > line or str(error) == "unexpected end of data":
-                    raise Unreadable(
+                    raise UnreadableInput(
                         f"line {line}: a quote is opened and not closed where its field ends: "
                         "the records after it cannot be told apart"
                     ) from None

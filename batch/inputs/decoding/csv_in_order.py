@@ -16,7 +16,7 @@ import pyarrow.csv
 
 from batch.inputs.decoding import streams
 from batch.inputs.decoding.csv_pieces import CsvForm, broken_record
-from batch.records.chunk import Reject, Unreadable, Untyped
+from batch.records.chunk import Reject, UnreadableInput, Untyped
 
 _RETURN_SECONDS = 2.0
 
@@ -61,7 +61,7 @@ class UntidyReader:
         except pa.ArrowInvalid as error:
             if "straddling object" not in str(error):
                 raise
-            raise Unreadable(
+            raise UnreadableInput(
                 f"a record is longer than {streams.BLOCK_BYTES} bytes: is a quote opened and "
                 "never closed?"
             ) from None

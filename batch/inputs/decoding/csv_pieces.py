@@ -14,7 +14,7 @@ import pyarrow.csv
 from batch.inputs.decoding import texts
 from batch.inputs.decoding.streams import as_text, plain
 from batch.records.arrays import contains, to_arrow
-from batch.records.chunk import Chunk, Reject, Unreadable, assemble
+from batch.records.chunk import Chunk, Reject, UnreadableInput, assemble
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
 
@@ -67,12 +67,12 @@ class CsvPiece:
     count: int
 
     def chunk(self) -> Chunk:
-        """The records, typed. Raises `Unreadable` if there are not as many as were counted."""
+        """The records, typed. Raises `UnreadableInput` if there are not as many as were counted."""
         broken: dict[int, Reject] = {}
         batch = self._read([column.name for column in self.form.columns], broken)
         if batch.num_rows + len(broken) != self.count:
             last = self.first + self.count - 1
-            raise Unreadable(f"records {self.first} to {last} cannot be told apart")
+            raise UnreadableInput(f"records {self.first} to {last} cannot be told apart")
         rows = np.arange(self.first, self.first + self.count)
         kept = np.setdiff1d(rows, list(broken)) if broken else rows
         return self.form.chunk(batch, to_arrow(kept), broken, lambda: self._whole)

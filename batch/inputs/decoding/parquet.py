@@ -20,7 +20,7 @@ from batch.records.chunk import (
     SHOWN_CHARACTERS,
     Chunk,
     TypedColumn,
-    Unreadable,
+    UnreadableInput,
     Untyped,
     assemble,
 )
@@ -54,19 +54,19 @@ def decode_parquet(
 def file_columns(path: Path, names: Sequence[str]) -> tuple[InputColumn, ...]:
     """The columns of a Parquet file as the file itself declares them.
 
-    Raises `Unreadable` for a file without them, or with types that no part can carry.
+    Raises `UnreadableInput` for a file without them, or with types that no part can carry.
     """
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
-        raise Unreadable(f"not readable as Parquet: {error}") from None
+        raise UnreadableInput(f"not readable as Parquet: {error}") from None
     found = []
     for name in names:
         if name not in schema.names:
-            raise Unreadable(f"no column {name!r}; found {', '.join(map(repr, schema.names))}")
+            raise UnreadableInput(f"no column {name!r}; found {', '.join(map(repr, schema.names))}")
         kind = type_of_arrow(schema.field(name).type)
         if kind is None:
-            raise Unreadable(
+            raise UnreadableInput(
                 f"column {name!r}: {schema.field(name).type} is not a type that "
                 "predictions can carry"
             )

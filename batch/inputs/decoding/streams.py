@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.records.columns import InputColumn
 from batch.records.text import compression_of
 
@@ -64,16 +64,16 @@ def plain(text: str) -> str:
 
 
 def require_columns(found: Sequence[str], wanted: Sequence[InputColumn]) -> None:
-    """Raises `Unreadable` that names the columns an input lacks, or has more than once."""
+    """Raises `UnreadableInput` that names the columns an input lacks, or has more than once."""
     missing = [column.name for column in wanted if column.name not in found]
     if missing:
-        raise Unreadable(
+        raise UnreadableInput(
             f"no column {', '.join(map(repr, missing))}; "
             f"found {', '.join(repr(plain(name)) for name in found)}"
         )
     doubled = [column.name for column in wanted if found.count(column.name) > 1]
     if doubled:
-        raise Unreadable(f"{', '.join(map(repr, doubled))} is there more than once")
+        raise UnreadableInput(f"{', '.join(map(repr, doubled))} is there more than once")
 
 
 class _Recoded(io.RawIOBase):

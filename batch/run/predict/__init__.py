@@ -1,1 +1,4 @@
-"""A slice becomes a part: in threads, worker processes or alone. Nothing here knows of runs, plans to adopt, checks or versions."""
+"""Turn a slice into a part: in this process, its threads or worker processes.
+
+Nothing here knows about runs, plans, checks or versions, so a worker needs nothing but its slice.
+"""

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from batch.records.chunk import CHUNK_BYTES, Unreadable
+from batch.records.chunk import CHUNK_BYTES, UnreadableInput
 from batch.records.groups import neighbours
 from batch.records.histogram import Histogram
 from batch.run.predict.bisection import Score, score_all
@@ -49,7 +49,7 @@ class Batching:
     def predict(self, pieces: Sequence[Piece]) -> list[Batch]:
         """Predict all pieces. Where one input brings down the others, they are parted.
 
-        Raises `Unreadable` if all of them are of one input, which the model raises on.
+        Raises `UnreadableInput` if all of them are of one input, which the model raises on.
         """
         return [batch for together in self._together(pieces) for batch in self._predict(together)]
 
@@ -65,7 +65,7 @@ class Batching:
         batch = records.select(list(self.model_columns)).to_batches()[0]
         try:
             scored = score_all(batch, self.score)
-        except Unreadable as error:
+        except UnreadableInput as error:
             inputs = [list(own) for _, own in groupby(pieces, key=lambda piece: id(piece.tally))]
             if len(inputs) > 1:  # One of them may have brought down the others.
                 return [batch for own in inputs for batch in self._predict(own)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from batch.errors import BatchError, DoesNotFit
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 
 Score = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -29,7 +29,7 @@ class Scored:
 def score_all(batch: pa.RecordBatch, score: Score) -> Scored:
     """Predict every record that the model does not raise on.
 
-    One bad record among n costs O(log n) further predictions. Raises `Unreadable` when the model
+    One bad record among n costs O(log n) further predictions. Raises `UnreadableInput` when the model
     raises on each of a few records spread over a large batch: then the model does not fit.
     """
     parts: list[tuple[int, pa.RecordBatch]] = []
@@ -74,7 +74,7 @@ def _require_any(batch: pa.RecordBatch, score: Score, reason: str) -> None:
     step = (batch.num_rows - 1) / (_PROBES - 1)
     probes = (batch.slice(round(probe * step), 1) for probe in range(_PROBES))
     if all(_try(record, score)[0] is None for record in probes):
-        raise Unreadable(f"on every record tried {reason}")
+        raise UnreadableInput(f"every record tried: {reason}")
 
 
 def _try(batch: pa.RecordBatch, score: Score) -> tuple[pa.RecordBatch | None, str]:
@@ -98,6 +98,6 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.Table:
         pass
     found = {", ".join(f"{field.name} {field.type}" for field in part.schema) for part in parts}
     raise DoesNotFit(
-        f"the model gave {', elsewhere '.join(sorted(found))}",
-        "the hooks and the model must give the same columns and types for every record",
+        f"the model returned {', elsewhere '.join(sorted(found))}",
+        "hooks and model must return the same columns and types for every record",
     )

@@ -1,16 +1,20 @@
-"""The rows of a part and of its rejects, as Arrow tables."""
+"""The rows of a part and of its rejects, as Arrow tables, and what is counted of them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from batch.errors import DoesNotFit
+from batch.model.recipe import Recipe
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import PlannedInput
 from batch.records.chunk import RAW_CHARACTERS, Chunk, Reject
 from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
+from batch.records.histogram import Histogram, empty_histogram, fill
 
 
 def placed(chunk: Chunk, planned: PlannedInput) -> pa.Table:
@@ -31,7 +35,7 @@ def side_by_side(records: pa.Table, carried: Sequence[str], predictions: pa.Tabl
     doubled = {*carried, *OUR_COLUMNS} & {*predictions.column_names}
     if doubled:
         raise DoesNotFit(
-            f"{', '.join(sorted(doubled))}: a prediction and a carried column have one name",
+            f"{', '.join(sorted(doubled))}: a prediction and an input column have the same name",
             "rename the input column, or the prediction in a postprocess hook",
         )
     columns = {name: records[name] for name in carried}
@@ -56,3 +60,37 @@ def reject_table(rejects: Sequence[Reject], planned: PlannedInput) -> pa.Table:
         ],
         schema=REJECT_SCHEMA,
     )
+
+
+class PredictedRows:
+    """The rows of a part so far.
+
+    `by_input` counts them by the path of their input, `nulls` those with a null among the
+    predictions; `histogram` is None for predictions that have none.
+    """
+
+    def __init__(self, recipe: Recipe, reference: Histogram | None) -> None:
+        self.by_input: Counter[str] = Counter()
+        self.nulls = 0
+        self.histogram: Histogram | None = None
+        self._reference = reference
+        self._carried = {*recipe.key, *recipe.passthrough, *OUR_COLUMNS}
+
+    def add(self, rows: pa.Table) -> None:
+        """Count rows of the part in."""
+        for pair in rows[INPUT].value_counts().to_pylist():
+            self.by_input[pair["values"]] += pair["counts"]
+        names = [name for name in rows.column_names if name not in self._carried]
+        for batch in rows.select(names).to_batches():
+            self.nulls += _rows_with_nulls(batch)
+            histogram = self.histogram or empty_histogram(self._reference, batch)
+            self.histogram = histogram and fill(histogram, batch)
+
+
+def _rows_with_nulls(batch: pa.RecordBatch) -> int:
+    found = None
+    for column in batch.columns:
+        if column.null_count:
+            nulls = pc.is_null(column)
+            found = nulls if found is None else pc.or_(found, nulls)
+    return found.true_count if found is not None else 0

@@ -17,10 +17,9 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.records.chunk import CHUNK_BYTES, Decoder
 from batch.records.columns import InputColumn
-from batch.run.machine import bytes_for_chunk
+from batch.run.machine import Parallelism, bytes_for_chunk
 from batch.run.predict.batches import Batching
 from batch.run.predict.threads import Lanes
-from batch.run.predict.workers import Parallelism
 from batch.store import open_store
 from batch.store.base import Source, Store
 
@@ -103,8 +102,8 @@ def columns_to_read(job: Job, recipe: Recipe, scorer: Scorer) -> tuple[InputColu
     untyped = [column.name for column in columns.values() if column.type is None]
     if untyped and job.settings.input.resolved_format != "parquet":
         raise DoesNotFit(
-            f"{job.file}: no type for the columns {', '.join(untyped)}: neither [input.columns] "
-            "nor a sidecar of the model says it",
+            f"{job.file}: no type for the columns {', '.join(untyped)}, neither in [input.columns] "
+            "nor in the model's sidecar",
             f'add for example {untyped[0]} = "float64" under [input.columns], or save the model '
             "with save_model",
         )

@@ -18,11 +18,11 @@ from batch.output import layout
 from batch.output.manifest import Column, PartFile
 from batch.output.part_writer import PartWriter, columns_of
 from batch.output.plan import InputResult, Receipt, Slice
-from batch.records.chunk import Unreadable, Untyped
+from batch.records.chunk import UnreadableInput, Untyped
 from batch.records.columns import INPUT
 from batch.records.documents import encode
 from batch.run.predict.batches import Batch
-from batch.run.predict.counts import PredictedRows
+from batch.run.predict.part_rows import PredictedRows
 from batch.run.predict.predictor import Predictor
 from batch.run.predict.tally import LEFT_OUT, Piece, Tally, left_out, note_failure, opened
 from batch.run.resume import read_receipt
@@ -184,7 +184,7 @@ class _SliceRun:
 
     def _require_few_rejects(self, tally: Tally) -> None:
         if verdict := self._verdict(tally):
-            raise Unreadable(verdict)
+            raise UnreadableInput(verdict)
 
     def _verdict(self, tally: Tally) -> str:
         return tally.verdict(self._predictor.reader.settings)
@@ -209,7 +209,7 @@ class _SliceRun:
     def _judge(self, batch: Batch) -> None:
         """Note what failed with the input that it belongs to."""
         if batch.unreadable and self._alone:
-            raise Unreadable(batch.unreadable)
+            raise UnreadableInput(batch.unreadable)
         if batch.unreadable:
             batch.pieces[0].tally.unreadable = batch.unreadable
         for position, reason in batch.failures:

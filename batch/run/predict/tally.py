@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from batch.errors import BatchError
 from batch.job.settings import InputSection
 from batch.output.plan import InputResult, PlannedInput
-from batch.records.chunk import Chunk, Reject, Unreadable
+from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.run.predict.part_rows import reject_table
 from batch.store.base import Changed, Missing, Source
 from batch.store.digest import digest_file
+from batch.wording import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +30,7 @@ class Moved(BatchError):
 
 
 #: What can become of an input besides being taken in.
-LEFT_OUT = (Resent, Moved, Unreadable)
+LEFT_OUT = (Resent, Moved, UnreadableInput)
 
 
 @dataclass
@@ -68,8 +69,8 @@ class Tally:
         if self.first is None or (self.rejected <= allowed and self.rejected < self.records):
             return ""
         return (
-            f"{self.rejected} of {self.records} records are rejects, allowed are {allowed}; "
-            f"the first: {self.first}"
+            f"{self.rejected:,} of {counted(self.records, 'record')} rejected (limit: {allowed:,}); "
+            f"first: {self.first}"
         )
 
 
@@ -93,7 +94,7 @@ def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
     """The result of an input that one of `LEFT_OUT` kept out of the part."""
     if isinstance(error, Resent):
         return InputResult(path=planned.path, outcome="resent", digest=error.message)
-    if isinstance(error, Unreadable):
+    if isinstance(error, UnreadableInput):
         return InputResult(path=planned.path, outcome="unreadable", reason=error.message)
     return InputResult(path=planned.path, outcome="changed", reason=error.message)
 
@@ -118,7 +119,7 @@ def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
     or after: that is the reason then, also where it was found to be unreadable.
     """
     planned = tally.planned
-    failure: Unreadable | None = None
+    failure: UnreadableInput | None = None
     try:
         with inputs.fetch(planned.path, token=planned.token, size=planned.size) as local:
             tally.digest = _digest(local)
@@ -126,7 +127,7 @@ def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
                 raise Resent(tally.digest)
             try:
                 yield local
-            except Unreadable as error:
+            except UnreadableInput as error:
                 failure = error
     except (Missing, Changed) as error:
         raise Moved(error.message) from None
@@ -138,4 +139,4 @@ def _digest(local: Path) -> str:
     try:
         return digest_file(local)
     except OSError as error:
-        raise Unreadable(f"cannot be read: {error.strerror or error}") from None
+        raise UnreadableInput(f"cannot be read: {error.strerror or error}") from None

@@ -11,12 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import TryAgain
-from batch.job.limits import RunSection
 from batch.output.plan import Receipt, Slice
 
 if TYPE_CHECKING:
@@ -25,10 +23,6 @@ if TYPE_CHECKING:
 #: Makes what a process predicts with, in that process; picklable.
 Load = Callable[[], "Predictor"]
 
-#: Worker processes take a second to import everything: less input than this is not worth it.
-_WORTH_WORKERS_BYTES = 64 << 20
-#: Less is done before a second thread has anything to do.
-_WORTH_THREADS_BYTES = 4 << 20
 _POLL_SECONDS = 0.2
 
 
@@ -41,32 +35,6 @@ class WorkerDied(TryAgain):
     def __init__(self, message: str, begun: Sequence[Slice]) -> None:
         super().__init__(message, "run again")
         self.begun = begun
-
-
-@dataclass(frozen=True)
-class Parallelism:
-    """How many processes predict, and how many threads compute in this one if it is the only one."""
-
-    workers: int
-    threads: int
-
-
-def choose_parallelism(
-    run: RunSection, slices: Sequence[Slice], *, is_thread_safe: bool
-) -> Parallelism:
-    """Threads where the model allows it, else processes; what the job file says goes first.
-
-    One of either for little input, and never more processes than slices.
-    """
-    cores, size = len(os.sched_getaffinity(0)), sum(piece.bytes for piece in slices)
-    workers, threads = run.workers, run.threads
-    if threads == "auto":
-        by_threads = is_thread_safe and workers in {"auto", 1} and size >= _WORTH_THREADS_BYTES
-        threads = cores if by_threads else 1
-    if workers == "auto":
-        by_workers = not is_thread_safe and threads == 1 and size >= _WORTH_WORKERS_BYTES
-        workers = cores if by_workers else 1
-    return Parallelism(max(1, min(workers, len(slices))), threads)
 
 
 def run_slices(
@@ -151,4 +119,5 @@ def _end_with(coordinator: int) -> None:
 
 def _how_it_died(error: BrokenProcessPool) -> str:
     codes = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
-    return f"the process that predicted it was ended by the system: {codes[1] if codes else error}"
+    how = codes[1] if codes else str(error)
+    return f"worker process was killed ({how}): usually out of memory or a native crash"

@@ -1,6 +1,6 @@
-"""What an application waits for, in a process that does nothing else. PUBLISHED FOLDER.
+"""The waiting times of an application, in a process that does nothing else. OUTPUT FOLDER.
 
-PUBLISHED is a job's folder with two versions that have no file in common.
+OUTPUT has two versions that have no file in common.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SLOW_SECONDS = 0.005
 
 
 def seconds(work: Callable[[], object], times: int = 1) -> float:
-    """The median of so many calls."""
+    """The median of `times` calls."""
     found = []
     for _ in range(times):
         start = time.perf_counter()
@@ -132,4 +132,4 @@ def main(output: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) / "out", Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import daft
 import joblib
 import pyarrow as pa
 from daft import DataType, col
 
-from scripts.benchmark.contenders.answering import CHUNK_ROWS, answer
+from scripts.benchmark.contenders.frames import CHUNK_ROWS, answer
 
 ANSWER = DataType.struct(
     {"prediction": DataType.int64(), "probability_0": DataType.float64(), "probability_1": DataType.float64()}
@@ -30,7 +31,7 @@ class Predictor:
 
 
 if __name__ == "__main__":
-    model_path, source, target = sys.argv[1:]
+    model_path, source, target = (str(Path(path).absolute()) for path in sys.argv[1:])
     frame = daft.read_parquet(f"{source}/*.parquet")
     predictor = Predictor.with_init_args(path=model_path)  # type: ignore[attr-defined]
     answers = frame.select("key", predictor(*map(col, frame.column_names)).alias("answer"))

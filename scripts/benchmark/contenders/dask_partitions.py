@@ -9,7 +9,7 @@ from pathlib import Path
 import dask.dataframe as dd
 import joblib
 
-from scripts.benchmark.contenders.answering import answer
+from scripts.benchmark.contenders.frames import answer
 
 META = {
     "key": "int64",
@@ -19,7 +19,7 @@ META = {
 }
 
 if __name__ == "__main__":
-    model_path, source, target = map(Path, sys.argv[1:])
+    model_path, source, target = (Path(path).absolute() for path in sys.argv[1:])
     model = joblib.load(model_path)
     frames = dd.read_parquet(source)
     answers = frames.map_partitions(partial(answer, model), meta=META)

@@ -1,4 +1,4 @@
-"""What one writes next: the same loop in as many processes as there are cores. MODEL INPUT OUTPUT."""
+"""The second thing people write: the same loop in as many processes as there are cores. MODEL INPUT OUTPUT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import joblib
 
-from scripts.benchmark.contenders.answering import predict_file
+from scripts.benchmark.contenders.frames import predict_file
 
 
 @cache

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from scripts.benchmark.contenders.answering import CHUNK_ROWS, read_frames
+from scripts.benchmark.contenders.frames import CHUNK_ROWS, read_frames
 
 Scored = list[tuple[np.ndarray, np.ndarray]]
 

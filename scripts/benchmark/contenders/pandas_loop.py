@@ -1,4 +1,4 @@
-"""What one writes first: a loop over the files. MODEL INPUT OUTPUT."""
+"""The first thing people write: a loop over the files. MODEL INPUT OUTPUT."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import joblib
 
-from scripts.benchmark.contenders.answering import predict_file
+from scripts.benchmark.contenders.frames import predict_file
 
 if __name__ == "__main__":
     model_path, source, target = map(Path, sys.argv[1:])

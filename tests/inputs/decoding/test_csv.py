@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.records.chunk import RAW_CHARACTERS, Unreadable
+from batch.records.chunk import RAW_CHARACTERS, UnreadableInput
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
 from tests.support.decoded import Decoded, column
@@ -207,7 +207,7 @@ def test_a_long_file_in_many_blocks(decoded: Any, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.usefixtures("blocks_of_32")
 def test_a_record_longer_than_a_block_is_refused(decoded: Any) -> None:
     """Memory is bounded; the message names the bound and the usual reason."""
-    with pytest.raises(Unreadable, match=r"longer than 32 bytes: is a quote opened"):
+    with pytest.raises(UnreadableInput, match=r"longer than 32 bytes: is a quote opened"):
         decoded(b"a,b\n1," + b"x" * 100 + b"\n")
 
 
@@ -218,7 +218,7 @@ def test_a_record_of_a_megabyte_is_read(decoded: Any) -> None:
     long_name = "n" * 200_000
     found = decoded(f"a,b\n{text}".encode())
     assert found.records == [("1", value)]
-    with pytest.raises(Unreadable, match=r"field larger than field limit|no column 'b'"):
+    with pytest.raises(UnreadableInput, match=r"field larger than field limit|no column 'b'"):
         decoded(f"a,{long_name}\n1,2\n".encode())
 
 
@@ -251,7 +251,7 @@ def test_records_are_those_that_pythons_csv_module_finds(
         use_blocks(patch, block)
         try:
             found = read(path, chunk_rows=chunk_rows, names=None if has_header else ("a", "b"))
-        except Unreadable as error:
+        except UnreadableInput as error:
             assert '"' in body or "longer than" in error.message
             return
     whole = {number: line for number, line in enumerate(lines) if len(line) == 2}
@@ -298,7 +298,7 @@ def test_records_are_the_same_in_pieces_and_in_order(
             use_blocks(patch, block)
             try:
                 decoded = read(path, columns, chunk_rows=chunk_rows, null_values=nulls)
-            except Unreadable as error:
+            except UnreadableInput as error:
                 assert "longer than" in error.message
                 return
         found.append((decoded.rows, repr(decoded.records[1:]), decoded.rejects,
@@ -325,13 +325,13 @@ def test_a_null_value_may_be_a_number(decoded: Any) -> None:
 )  # fmt: skip
 def test_a_quote_that_is_never_closed_makes_an_input_unreadable(decoded: Any, data: bytes) -> None:
     """The records behind it cannot be told apart; the line is named."""
-    with pytest.raises(Unreadable, match=r"line \d+: a quote is opened and not closed"):
+    with pytest.raises(UnreadableInput, match=r"line \d+: a quote is opened and not closed"):
         decoded(data)
 
 
 def test_a_quote_that_swallows_a_record_makes_an_input_unreadable(decoded: Any) -> None:
     """A writer died within a field and went on later: the next quote closes that field."""
-    with pytest.raises(Unreadable, match="line 3: a quote is opened"):
+    with pytest.raises(UnreadableInput, match="line 3: a quote is opened"):
         decoded(b'a,b,c\n1,"x",2\n3,"abc\n4,"def",5\n6,"y",7\n', columns=AB)
 
 
@@ -354,7 +354,7 @@ def test_an_unclosed_quote_in_a_long_file_is_found(
     use_blocks(monkeypatch, 1000)
     lines = [f"{row},x" for row in range(1000)]
     lines[500] = '500,"x'
-    with pytest.raises(Unreadable, match="quote"):
+    with pytest.raises(UnreadableInput, match="quote"):
         decoded("\n".join(["a,b", *lines, ""]).encode())
 
 
@@ -479,20 +479,20 @@ def test_long_values_are_shortened_for_people(decoded: Any) -> None:
 def test_a_missing_column_is_named(decoded: Any) -> None:
     """With those that were found, also if there are no records."""
     for data in (b"a,c\n1,2\n", b"a,c", b"a,c\n"):
-        with pytest.raises(Unreadable, match=r"no column 'b'; found 'a', 'c'"):
+        with pytest.raises(UnreadableInput, match=r"no column 'b'; found 'a', 'c'"):
             decoded(data)
 
 
 def test_a_header_of_the_wrong_delimiter_is_a_missing_column(decoded: Any) -> None:
     """The header shows what happened."""
-    with pytest.raises(Unreadable, match=r"no column 'a', 'b'; found 'a;b'"):
+    with pytest.raises(UnreadableInput, match=r"no column 'a', 'b'; found 'a;b'"):
         decoded(b"a;b\n1;2\n")
 
 
 def test_a_doubled_name_is_refused(decoded: Any) -> None:
     """Nobody can tell which of the two is meant; among columns nobody reads it does no harm."""
     for header in (b"a,b,b", b"a,b,b\n"):
-        with pytest.raises(Unreadable, match="'b' is there more than once"):
+        with pytest.raises(UnreadableInput, match="'b' is there more than once"):
             decoded(header)
     assert decoded(b"a,b,,,\n1,2,3,,\n").records == [("1", "2")]
 
@@ -520,7 +520,7 @@ def test_a_truncated_compressed_file_is_unreadable(decoded: Any, name: str, kept
     """Wherever it was cut, nothing of it is trusted."""
     pack: Any = PACKED[name]
     packed = pack(LINES)
-    with pytest.raises(Unreadable, match=r"not readable as CSV: .*Truncated"):
+    with pytest.raises(UnreadableInput, match=r"not readable as CSV: .*Truncated"):
         decoded(packed[: int(len(packed) * kept)], name=name)
 
 
@@ -529,7 +529,7 @@ def test_a_damaged_compressed_file_is_unreadable(decoded: Any, name: str) -> Non
     """Garbage from the start, and garbage at the end."""
     pack: Any = PACKED[name]
     for data in (b"garbage", LINES, pack(LINES) + b"garbage"):
-        with pytest.raises(Unreadable, match="not readable as CSV"):
+        with pytest.raises(UnreadableInput, match="not readable as CSV"):
             decoded(data, name=name)
 
 
@@ -537,11 +537,11 @@ def test_a_gzip_file_with_a_wrong_checksum_is_unreadable(decoded: Any) -> None:
     """The bytes unpack, but they are not those that were packed."""
     packed = bytearray(gzip.compress(LINES))
     packed[-8] ^= 1
-    with pytest.raises(Unreadable, match="incorrect data check"):
+    with pytest.raises(UnreadableInput, match="incorrect data check"):
         decoded(bytes(packed), name="x.csv.gz")
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
-    with pytest.raises(Unreadable, match="not readable as CSV"):
+    with pytest.raises(UnreadableInput, match="not readable as CSV"):
         read(tmp_path / "nothing.csv")

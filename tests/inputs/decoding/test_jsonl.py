@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from tests.support.decoded import Decoded, column
 
 A = (column("a", "int64"),)
@@ -255,11 +255,11 @@ def test_compressed_files(decoded: Any, name: str) -> None:
     assert decoded(pack(b'{"a":1}\n') + pack(b'{"a":2}\n'), name=name).records == [(1,), (2,)]
     packed = pack(LINES)
     for data in (packed[: len(packed) // 2], packed[:-3], b"garbage", packed + b"garbage"):
-        with pytest.raises(Unreadable, match="not readable as JSON lines"):
+        with pytest.raises(UnreadableInput, match="not readable as JSON lines"):
             decoded(data, name=name)
 
 
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
-    with pytest.raises(Unreadable, match="not readable as JSON lines"):
+    with pytest.raises(UnreadableInput, match="not readable as JSON lines"):
         Decoded("jsonl", tmp_path / "nothing.jsonl", A)

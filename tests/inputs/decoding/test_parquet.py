@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.inputs.decoding.parquet import file_columns
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.records.columns import InputColumn
 from tests.support.decoded import Decoded, column
 
@@ -156,14 +156,14 @@ def test_two_thousand_columns(decoded: Any) -> None:
 
 def test_a_missing_column_is_named(decoded: Any) -> None:
     """With those that were found."""
-    with pytest.raises(Unreadable, match=r"no column 'b'; found 'a', 'c'"):
+    with pytest.raises(UnreadableInput, match=r"no column 'b'; found 'a', 'c'"):
         decoded(pa.table({"a": [1], "c": [1]}), column("a"), column("b"))
 
 
 def test_a_doubled_column_is_refused(decoded: Any) -> None:
     """Unless nobody reads it."""
     table = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "b", "b"])
-    with pytest.raises(Unreadable, match="'b' is there more than once"):
+    with pytest.raises(UnreadableInput, match="'b' is there more than once"):
         decoded(table, column("a"), column("b"))
     assert decoded(table, column("a")).records == [(1,)]
 
@@ -177,7 +177,7 @@ def test_a_column_of_another_kind_makes_the_file_unreadable(
     decoded: Any, values: pa.Array, kind: Any
 ) -> None:
     """Not each of its records: the message names column, found and expected."""
-    with pytest.raises(Unreadable, match=r"column 'a': found .*, expected "):
+    with pytest.raises(UnreadableInput, match=r"column 'a': found .*, expected "):
         decoded(pa.table({"a": values}), column("a", kind))
 
 
@@ -188,7 +188,7 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path, kept: float) -> None:
     pq.write_table(pa.table({"a": list(range(1000))}), path)
     data = path.read_bytes()
     path.write_bytes(data[: int(kept if kept >= 1 else len(data) * kept)])
-    with pytest.raises(Unreadable, match="not readable as Parquet"):
+    with pytest.raises(UnreadableInput, match="not readable as Parquet"):
         Decoded("parquet", path, [column("a")])
 
 
@@ -197,9 +197,9 @@ def test_what_is_no_parquet_is_unreadable(tmp_path: Path, data: bytes) -> None:
     """Text under the wrong name, or the right letters around nothing."""
     path = tmp_path / "x.parquet"
     path.write_bytes(data)
-    with pytest.raises(Unreadable, match="not readable as Parquet"):
+    with pytest.raises(UnreadableInput, match="not readable as Parquet"):
         Decoded("parquet", path, [column("a")])
-    with pytest.raises(Unreadable, match="not readable as Parquet"):
+    with pytest.raises(UnreadableInput, match="not readable as Parquet"):
         file_columns(path, ["a"])
 
 
@@ -211,7 +211,7 @@ def test_a_damaged_page_is_noticed_where_the_file_has_checksums(tmp_path: Path) 
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(Unreadable, match="not readable as Parquet"):
+    with pytest.raises(UnreadableInput, match="not readable as Parquet"):
         Decoded("parquet", path, [column("a")])
 
 
@@ -231,7 +231,7 @@ def test_a_file_tells_the_types_of_its_columns(tmp_path: Path) -> None:
     assert [(known.name, known.type) for known in found] == [
         ("t", "timestamp"), ("a", "int64"), ("s", "string"), ("d", "int64"), ("x", "float64"),
     ]  # fmt: skip
-    with pytest.raises(Unreadable, match="no column 'k'"):
+    with pytest.raises(UnreadableInput, match="no column 'k'"):
         file_columns(path, ["k"])
-    with pytest.raises(Unreadable, match="'u': uint64 is not a type"):
+    with pytest.raises(UnreadableInput, match="'u': uint64 is not a type"):
         file_columns(path, ["u"])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import BatchError, DoesNotFit
-from batch.records.chunk import Unreadable
+from batch.records.chunk import UnreadableInput
 from batch.run.predict.bisection import Scored, score_all
 
 
@@ -71,7 +71,7 @@ def test_exactly_the_bad_records_fail(count: int, scattered: set[int], run: int)
     model = Model(bad)
     try:
         scored = score_all(records(count), model)
-    except Unreadable:
+    except UnreadableInput:
         assert len(bad) >= 8
         assert count > 64
         return
@@ -85,7 +85,7 @@ def test_a_model_that_raises_on_everything_is_asked_a_few_times() -> None:
     """Then the input is unreadable, with the reason."""
     model = Model({*range(100_000)})
     with pytest.raises(
-        Unreadable, match="on every record tried the model raised ValueError: x is 0"
+        UnreadableInput, match="every record tried: the model raised ValueError: x is 0"
     ):
         score_all(records(100_000), model)
     assert model.calls <= 10
@@ -152,5 +152,5 @@ def test_answers_of_several_types_become_one() -> None:
 )
 def test_answers_that_do_not_go_together_stop_the_run(answers: dict[int, Any]) -> None:
     """Other columns, or text beside numbers: the hooks break the rules."""
-    with pytest.raises(DoesNotFit, match="the model gave y int64, elsewhere y "):
+    with pytest.raises(DoesNotFit, match="the model returned y int64, elsewhere y "):
         score_all(records(2), by_row(answers))

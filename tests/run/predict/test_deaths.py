@@ -99,7 +99,7 @@ def test_an_input_that_kills_the_model_is_found_and_the_others_are_published(
     assert job.command("run", str(job.folder)).returncode == -signal.SIGSEGV
     again = job.command("run", str(job.folder))
     assert again.returncode == 65
-    assert "bad.csv: the process that predicted it was ended by the system: SIGSEGV" in again.stderr
+    assert "bad.csv: worker process was killed (SIGSEGV" in again.stderr
     assert job.judge()["totals"]["inputs"] == 3
     # What killed once is never again predicted beside the others, until it is mended.
     assert read_suspects(job.output_url) == {"bad.csv"}
@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_costs_its_own_slice(
     make_deadly(job, 1, of=6, run={"workers": 2})
     found = job.command("run", str(job.folder))
     assert found.returncode == 65, found.stderr
-    assert "1.csv: the process that predicted it was ended by the system: SIGKILL" in found.stderr
+    assert "1.csv: worker process was killed (SIGKILL" in found.stderr
     assert job.judge()["totals"]["inputs"] == 5
 
 
@@ -195,7 +195,7 @@ def test_of_what_threads_were_at_when_they_died_the_guilty_is_found(
     assert job.command("run", str(job.folder)).returncode == -signal.SIGSEGV
     again = job.command("run", str(job.folder))
     assert again.returncode == 65
-    assert "2.csv: the process that predicted it was ended by the system: SIGSEGV" in again.stderr
+    assert "2.csv: worker process was killed (SIGSEGV" in again.stderr
     assert job.judge()["totals"]["inputs"] == 3
 
 

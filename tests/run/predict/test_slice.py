@@ -31,7 +31,7 @@ from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
-from batch.records.chunk import Decoder, Unreadable, Untyped
+from batch.records.chunk import Decoder, UnreadableInput, Untyped
 from batch.records.columns import InputColumn
 from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
@@ -341,7 +341,7 @@ def test_a_row_that_the_model_never_sees_costs_nothing(bench: Bench) -> None:
         ([*good(50), *["short"] * 6, *["k,ZZ,1,"] * 5], 10, "the first: record 50: found 1 fields"),
         ([*good(50), *["k,ZZ,1,"] * 20], "30%", None),
         ([*good(50), "k,AA,oops,", *["short"] * 10], 3, "record 50, column 'x': found 'oops'"),
-        (["short"], 10, "1 of 1 records are rejects, allowed are 10"),
+        (["short"], 10, "1 of 1 record rejected (limit: 10)"),
         (["k,ZZ,1,"] * 2, 10, "2 of 2 records are rejects"),
         (["k,ZZ,1,"] * 80, 200, "the model raised ValueError: Found unknown"),
     ],
@@ -569,7 +569,7 @@ def changing(
         if path.endswith("a.csv"):
             change(Path(path))
         if unreadable and path.endswith("a.csv"):
-            raise Unreadable("half of it is new")
+            raise UnreadableInput("half of it is new")
         yield from chunks[1:]
 
     return bench.decoding(read)
@@ -627,7 +627,7 @@ def test_a_prediction_named_like_a_carried_column_is_refused(bench: Bench, name:
     bench.write("a.csv", good(3))
     tools = bench.scoring(lambda batch: pa.record_batch({name: [1] * batch.num_rows}))
     with pytest.raises(
-        DoesNotFit, match=f"{name}: a prediction and a carried column have one name"
+        DoesNotFit, match=f"{name}: a prediction and an input column have the same name"
     ):
         predict_slice(bench.slice("a.csv"), tools)
     assert bench.stored() == []

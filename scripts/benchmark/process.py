@@ -18,23 +18,20 @@ from pathlib import Path
 from typing import IO, Self
 
 _SAMPLE_SECONDS = 0.05
-#: Which processes there are is looked up less often: it takes a look at every one of the system.
+#: The list of processes is refreshed less often: it takes a look at every one of the system.
 _SAMPLES_OF_ONE_TREE = 4
 _SAMPLES_OF_ONE_PSS = 10
-#: How long what a command leaves behind may take to end by itself.
+#: How long processes that a command leaves behind may take to end by themselves.
 _PATIENCE_SECONDS = 5.0
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _PR_SET_CHILD_SUBREAPER = 36
 
-#: `wall_seconds`, `cpu_seconds`, `peak_bytes`, and whatever a command reports of itself.
+#: `wall_seconds`, `cpu_seconds`, `peak_bytes`, and the measures that a command reports itself.
 Sample = dict[str, float]
 
 
 class CommandFailed(Exception):
-    """A command that ended with another code than 0, and what it said."""
-
-    def __init__(self, code: int, said: str) -> None:
-        super().__init__(f"exit {code}: {said.strip()}")
+    """A command that ended with another code than 0; the message has its stderr."""
 
     @property
     def brief(self) -> str:
@@ -48,12 +45,12 @@ def adopt_orphans() -> None:
 
 
 def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Sample:
-    """Run a command in `folder`, alone, and say what it took.
+    """Run a command in `folder`, alone, and measure it.
 
     A JSON object on the last line of its output takes the place of what is measured from outside,
     or is added to it. Raises `CommandFailed`.
     """
-    # What others left to the disk must not be written at this one's expense.
+    # Bytes that others left unwritten must not be written at this one's expense.
     os.sync()
     before = _children_seconds()
     start = time.perf_counter()
@@ -63,16 +60,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path
             cwd=folder, start_new_session=True,
         )  # fmt: skip
         try:
-            with _PeakMemory(os.getpid()) as peak:
+            with _PeakMemory() as peak:
                 code = process.wait()
                 wall = time.perf_counter() - start
             _end_the_rest(_PATIENCE_SECONDS)
-        except BaseException:  # Whoever interrupts this wants its command to end as well.
+        except BaseException:  # An interrupt is meant for the command as well.
             _end_the_rest(0)
             raise
         said, complained = (_read(file) for file in (output, errors))
     if code != 0:
-        raise CommandFailed(code, complained)
+        raise CommandFailed(f"exit {code}: {complained.strip()}")
     found = {
         "wall_seconds": wall,
         "cpu_seconds": _children_seconds() - before,
@@ -82,48 +79,47 @@ def measure(command: Sequence[str], environment: Mapping[str, str], folder: Path
     return found | (json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {})
 
 
-class _PeakMemory:
-    """Samples the memory of all descendants of a process.
+class _PeakMemory(threading.Thread):
+    """Samples the memory of all descendants of this process.
 
     The sum of their resident sets is cheap to ask for and counts shared pages several times. The
     proportional set size (PSS) counts each page once, but walks all page tables: it is asked for
     whenever the sum has grown beyond its highest, and twice a second.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
         self.bytes = 0
-        self._root, self._highest = root, 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._stopped = threading.Event()
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._stopped.set()
+        self.join()
 
-    def _sample(self) -> None:
-        tree: list[int] = []
+    def run(self) -> None:
+        tree, highest = list[int](), 0
         for number in count():
-            if self._stop.wait(_SAMPLE_SECONDS):
+            if self._stopped.wait(_SAMPLE_SECONDS):
                 return
             if number % _SAMPLES_OF_ONE_TREE == 0:
-                tree = _descendants(self._root)
+                tree = _descendants()
             resident = sum(map(_resident_bytes, tree))
-            if resident > self._highest * 1.01 or number % _SAMPLES_OF_ONE_PSS == 0:
-                self._highest = max(self._highest, resident)
+            if resident > highest * 1.01 or number % _SAMPLES_OF_ONE_PSS == 0:
+                highest = max(highest, resident)
                 self.bytes = max(self.bytes, sum(map(_proportional_bytes, tree)))
 
 
-def _descendants(root: int) -> list[int]:
-    """Every process below `root`, by their parents as they are now."""
+def _descendants() -> list[int]:
+    """Every process below this one, by their parents as they are now."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - quick, beside what is measured
         if name.isdigit() and (text := _read_quickly(f"/proc/{name}/stat")):
             children.setdefault(int(text.rpartition(b")")[2].split()[1]), []).append(int(name))
-    found, waiting = [], [root]
+    found, waiting = [], [os.getpid()]
     while waiting:
         below = children.get(waiting.pop(), [])
         found += below
@@ -144,7 +140,7 @@ def _proportional_bytes(process: int) -> int:
 
 
 def _read_quickly(path: str) -> bytes:
-    """What `/proc` says now, nothing of a process that is gone."""
+    """The content of a file in `/proc`; empty once the process is gone."""
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
             return file.read()
@@ -153,9 +149,9 @@ def _read_quickly(path: str) -> bytes:
 
 
 def _end_the_rest(patience_seconds: float) -> None:
-    """Wait for what the command left behind, so that it is counted; then end it."""
+    """Wait for processes that the command left behind, so that they are counted; then end them."""
     deadline = time.monotonic() + patience_seconds
-    while left := _descendants(os.getpid()):
+    while left := _descendants():
         with suppress(ChildProcessError):
             os.waitpid(-1, os.WNOHANG)
         if time.monotonic() > deadline:

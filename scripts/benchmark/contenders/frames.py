@@ -1,4 +1,4 @@
-"""What the scripts share: how a file is read, and what is made of a frame."""
+"""Shared by the scripts: reading a file, and predicting a frame."""
 
 from __future__ import annotations
 
