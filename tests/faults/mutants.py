@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "a plan that is given up is forgotten at once",
         "batch/upkeep/prune.py",
-        "if plans.age(layout.dropped_path(run_id)) > SAFE_AGE:",
+        "if plans.age(layout.dropped_path(run_id)) > safe_age:",
         "if plans.is_given_up(run_id):",
         "tests/faults/test_given_up_in_flight.py",
     ),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from batch.inputs.decoding import streams
 from batch.records.arrays import glances
 
 _BOM = b"\xef\xbb\xbf"
@@ -68,7 +67,8 @@ class Blocks:
     A byte order mark is left out, and where the last line feed is missing it is put there.
     """
 
-    def __init__(self, stream: Any, ends: Ends) -> None:
+    def __init__(self, stream: Any, ends: Ends, block_bytes: int) -> None:
+        self._block_bytes = block_bytes
         self._stream = stream
         self._ends = ends
         self._left = pa.py_buffer(b"")
@@ -104,7 +104,7 @@ class Blocks:
     def _next(self) -> pa.Buffer:
         """What is left and what follows; empty at the end of the stream."""
         kept = len(self._left)
-        size = max(streams.BLOCK_BYTES, 2 * kept)
+        size = max(self._block_bytes, 2 * kept)
         block = pa.allocate_buffer(size + 1)  # One byte more for the last line feed.
         view = memoryview(block).cast("B")
         view[:kept] = memoryview(self._left).cast("B")
