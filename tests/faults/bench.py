@@ -42,6 +42,18 @@ class Folder(JobFolder):
         learn(self.folder / "model.joblib", data)
         return super().write(name, data)
 
+    def add_inputs(self, names: str) -> None:
+        """One for each letter; every second one holds a record that must be rejected."""
+        for name in names:
+            number = ord(name) - ord("a")
+            rows = [[f"{name}{row}", row, number / (row + 1)] for row in range(3)]
+            self.add(f"{name}.csv", [*rows, [f"{name}9", "?", 1]] if number % 2 else rows)
+
+    def change(self, names: str) -> None:
+        """Another content under the same name."""
+        for name in names:
+            self.add(f"{name}.csv", [[f"{name}{row}", 9, row] for row in range(4)])
+
     def present(self) -> Taken:
         """The inputs there are, as a ledger must show them that has them all."""
         digests = {path.name: digest_of(path.read_bytes()) for path in self.data.iterdir()}

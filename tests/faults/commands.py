@@ -25,7 +25,6 @@ from batch.upkeep.rollback import look_back, roll_back
 from batch.upkeep.rollback import unpause as let_go_on
 from tests.faults.bench import RUN, Command, Folder, OpenOutput, holds_all, process, run
 from tests.faults.faulty import Operation, Watched
-from tests.faults.starts import change
 from tests.faults.watching import Judged, Taken
 
 
@@ -128,7 +127,7 @@ def meeting(command: Command, other: Callable[[Folder], None]) -> Command:
 
 def a_run_rewrites(job: Folder) -> None:
     """A run of another host takes in a changed input."""
-    change(job, "b")
+    job.change("b")
     assert job.run().name == "published"
 
 
@@ -163,7 +162,7 @@ def beaten(
     """
 
     def beat(job: Folder) -> None:
-        change(job, "b")
+        job.change("b")
         with meanwhile():
             outcome = run_job(without(load_job(str(job.folder)), "a.csv"), job.options(clock=clock))
         assert outcome.name == "published"

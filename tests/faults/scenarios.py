@@ -1,13 +1,17 @@
-"""What is done to an output while something goes wrong: every scenario."""
+"""Outputs in some state, and what is done to them while something goes wrong: every scenario."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from batch.inputs.pack import Packing
 from batch.logs import utc_now
 from batch.output.retention import Retention
-from tests.faults.bench import RUN, Command, Scenario, run
+from tests.faults.bench import RUN, Command, Folder, Scenario, crashes, run
 from tests.faults.commands import (
     DISCARD,
     PRUNE,
@@ -23,26 +27,118 @@ from tests.faults.commands import (
     meeting,
     rolling_back,
 )
-from tests.faults.starts import (
-    adding,
-    aged,
-    changing,
-    configured,
-    flip_a_part,
-    held,
-    interrupted,
-    just_before_the_pointer,
-    long_ago,
-    published,
-    sending_again,
-    then,
-)
+from tests.faults.faulty import Crash, Operation, opening
 from tests.faults.watching import Judged, Taken
+from tests.support import oracle
+from tests.support.jobs import touch
+from tests.support.published import flip_byte
 
 #: Two inputs a part, so that few inputs make several slices and parts that are packed.
 PACKED = Packing(packed_inputs=2)
 FOLDED = Retention(segments=2)
 FORGETFUL = Retention(versions=2)
+A_DAY = 86400
+
+
+def published(*batches: str) -> Callable[[Folder], None]:
+    """A start with one version for each batch of new inputs."""
+
+    def prepare(job: Folder) -> None:
+        for names in batches:
+            job.add_inputs(names)
+            assert job.run().name == "published"
+
+    return prepare
+
+
+def then(*steps: Callable[[Folder], None]) -> Callable[[Folder], None]:
+    """Several steps as one."""
+
+    def prepare(job: Folder) -> None:
+        for step in steps:
+            step(job)
+
+    return prepare
+
+
+def adding(names: str) -> Callable[[Folder], None]:
+    """Inputs that no run has seen."""
+    return lambda job: job.add_inputs(names)
+
+
+def changing(names: str) -> Callable[[Folder], None]:
+    """Inputs that changed since they were taken in."""
+    return lambda job: job.change(names)
+
+
+def sending_again(name: str) -> Callable[[Folder], None]:
+    """The same content under another time."""
+    return lambda job: touch(job.data / f"{name}.csv")
+
+
+def interrupted(job: Folder) -> None:
+    """A run that died right after its first receipt."""
+    assert dies(job, "create", "pending", "00000.json", after=True)
+    assert len(job.pending_parts()) == 1
+
+
+def just_before_the_plan(job: Folder) -> None:
+    """A run that died when it had copied the model."""
+    assert dies(job, "create", "pending", "plan.json", after=False)
+
+
+def just_before_the_pointer(job: Folder) -> None:
+    """A run that died when it had committed a version."""
+    assert dies(job, "replace", "manifest.json", "", after=False)
+
+
+def dies(job: Folder, verb: str, folder: str, name: str, *, after: bool) -> bool:
+    """Run, and let it die at an operation."""
+
+    @contextmanager
+    def die(operation: Operation) -> Iterator[None]:
+        wanted = operation.verb == verb and operation.path.startswith(folder)
+        dies_here = wanted and operation.path.endswith(name)
+        if dies_here and not after:
+            raise Crash
+        yield
+        if dies_here:
+            raise Crash
+
+    return crashes(lambda: job.run(open_output=opening(die)))
+
+
+def configured(**sections: dict[str, object]) -> Callable[[Folder], None]:
+    """Another job file."""
+    return lambda job: job.configure(**sections)
+
+
+def aged(job: Folder) -> None:
+    """Everything in the output is older than what a run at work may have written."""
+    for path in job.output.rglob("*"):
+        os.utime(path, (time.time() - 30 * A_DAY,) * 2)
+
+
+def held(job: Folder) -> None:
+    """A run that a check holds."""
+    job.configure(checks={"min_rows": 100})
+    job.add_inputs("ab")
+    assert job.run().name == "held"
+
+
+def long_ago(job: Folder) -> None:
+    """The inputs that are there speak about a time before the window."""
+    for path in job.data.iterdir():
+        os.utime(path, (time.time() - 200 * A_DAY,) * 2)
+
+
+def flip_a_part(job: Folder) -> str:
+    """Damage the first part of the newest version; returns its path."""
+    manifest = oracle.newest(job.output)
+    assert manifest is not None
+    path = str(manifest["files"][0]["path"])
+    flip_byte(job.output / path)
+    return path
 
 
 BACK_AND_FORTH = (rolling_back(1), UNPAUSE, RUN)

@@ -37,12 +37,14 @@ from tests.faults.commands import (
     without,
 )
 from tests.faults.faulty import FAULTS, Injector, Turn
-from tests.faults.scenarios import FORGETFUL, IN_WINDOW, NOTHING_RETAINED, PACKED, WINDOW
-from tests.faults.starts import (
-    add,
+from tests.faults.scenarios import (
+    FORGETFUL,
+    IN_WINDOW,
+    NOTHING_RETAINED,
+    PACKED,
+    WINDOW,
     adding,
     aged,
-    change,
     changing,
     configured,
     flip_a_part,
@@ -79,15 +81,15 @@ UNCLAIMED_RUN = Command(a_run)
 
 
 def _more_arrives(job: Folder, _: OpenOutput) -> int:
-    add(job, "d")
-    change(job, "a")
+    job.add_inputs("d")
+    job.change("a")
     return 0
 
 
 def _two_runs_without_c(job: Folder, open_output: OpenOutput) -> int:
     codes = []
     for name in "de":
-        add(job, name)
+        job.add_inputs(name)
         loaded = without(load_job(str(job.folder)), "c.csv")
         codes.append(run_job(loaded, job.options(open_output=open_output)).exit_code)
     return max(codes)

@@ -23,8 +23,7 @@ from batch.run.lock import Lock, output_lock, state_files
 from tests.faults.bench import Folder, in_memory
 from tests.faults.commands import REPAIR
 from tests.faults.crash_states import Operation
-from tests.faults.power_cuts import PowerCuts, Scenario, configure
-from tests.faults.power_loss import OUT, Recording, State
+from tests.faults.power_cuts import OUT, PowerCuts, Recording, Scenario, State, configure
 from tests.faults.tracing import why_no_trace
 
 AT_LENGTH = os.environ.get("POWER_LOSS", "")

@@ -11,7 +11,7 @@ from batch.client import Predictions
 from batch.errors import BatchError
 from tests.faults.bench import Round, Scenario
 from tests.faults.s3_strikes import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
-from tests.faults.starts import add, published
+from tests.faults.scenarios import published
 from tests.faults.test_s3_faults import TROUBLES
 from tests.faults.watching import _comparable, judge
 
@@ -28,7 +28,7 @@ def served(s3: S3Bench) -> tuple[Round, Predictions]:
     """An application that serves the first version, when a second one is published."""
     begun = s3.start(START)
     predictions = Predictions(OUTPUT_URL)
-    add(begun.job, "cd")
+    begun.job.add_inputs("cd")
     assert begun.perform(START.commands) == 0
     return begun, predictions
 

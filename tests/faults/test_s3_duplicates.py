@@ -11,7 +11,7 @@ from tests.faults.bench import RUN, Folder, OpenOutput, Scenario
 from tests.faults.bench import Command as Typed
 from tests.faults.faulty import Operation, Watched
 from tests.faults.s3_strikes import TORTURE, S3Bench
-from tests.faults.starts import add, adding, published, then
+from tests.faults.scenarios import adding, published, then
 from tests.support.proxy import Fault, Rule
 
 START = Scenario("given-up", then(published("ab"), adding("cd")), keeps_work=False)
@@ -45,7 +45,7 @@ def test_what_was_given_up_may_arrive_after_the_next_run(what: str, more: str, s
     give_up(s3, PUTS[what])
     assert begun.perform([RUN]) == (75 if what in DECISIVE else 0)
     s3.proxy.rules.clear()
-    add(begun.job, more)
+    begun.job.add_inputs(more)
     assert begun.perform([RUN]) == 0
     before = begun.judged
     statuses = set(s3.proxy.release())
@@ -89,7 +89,7 @@ def test_a_manifest_that_was_given_up_may_arrive_just_before_the_next_one(
     give_up(s3, PUTS["manifest"])
     assert begun.perform([RUN]) == 75
     s3.proxy.rules.clear()
-    add(begun.job, more)
+    begun.job.add_inputs(more)
     assert begun.perform([Typed(arriving)]) in {0, 75}
     begun.end()
 

@@ -14,8 +14,7 @@ from batch.store import s3client
 from tests.faults.bench import RUN, Command, Round, Scenario
 from tests.faults.commands import beaten
 from tests.faults.s3_strikes import OBJECTS, TORTURE, Mixture, S3Bench, Strike, Trouble
-from tests.faults.scenarios import PACKED
-from tests.faults.starts import adding, changing, interrupted, published, then
+from tests.faults.scenarios import PACKED, adding, changing, interrupted, published, then
 from tests.support.proxy import Fault
 
 #: How many requests each trouble strikes where there is not time for all.

@@ -13,7 +13,7 @@ from batch.store import open_store
 from batch.upkeep.prune import prune
 from tests.faults.bench import Scenario
 from tests.faults.s3_strikes import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
-from tests.faults.starts import published
+from tests.faults.scenarios import published
 from tests.support.proxy import Fault
 
 START = Scenario("pruned", published("ab", "c"))
