@@ -21,6 +21,7 @@ from batch.logs import log
 from batch.store.base import Store, read_whole
 from batch.store.cachefolder import (
     FILES,
+    PATIENCE_SECONDS,
     UNFINISHED,
     cache_folder,
     one_at_a_time,
@@ -51,14 +52,19 @@ class _Unusable(Exception):
 _Taken = TypeVar("_Taken")
 
 
-def read_content(store: Store, content: Content) -> bytes:
-    """The very bytes that were verified. Raises `BadData` when the store holds others."""
+def read_content(
+    store: Store, content: Content, *, patience_seconds: float = PATIENCE_SECONDS
+) -> bytes:
+    """The very bytes that were verified. Raises `BadData` when the store holds others.
+
+    `patience_seconds` is for how long another process may bring them to the cache.
+    """
     read = partial(_read, source=f"{store.url}/{content.path}", content=content)
     if not store.is_remote:
         with store.fetch(content.path) as local:
             return read(local)
     try:
-        return _through_cache(store, content, read)
+        return _through_cache(store, content, read, patience_seconds)
     except _Unusable as trouble:
         # In memory: what is wrong with the cache may be wrong with the spool folder too.
         data = read_whole(store, content.path).data
@@ -91,14 +97,17 @@ def fetch_content(store: Store, content: Content) -> Iterator[Path]:
         yield local
 
 
-def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken]) -> _Taken:
+def _through_cache(
+    store: Store, content: Content, take: Callable[[Path], _Taken],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> _Taken:  # fmt: skip
     """What `take` makes of the file in the cache; it raises `BadData` for a damaged one."""
     try:
         folder = cache_folder()
         path = folder / FILES / content.sha256
         with suppress(FileNotFoundError, BadData):
             return _used(path, take)
-        with one_at_a_time(folder, content.sha256):
+        with one_at_a_time(folder, content.sha256, patience_seconds):
             try:
                 return _used(path, take)  # Another process was quicker.
             except FileNotFoundError:
