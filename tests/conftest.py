@@ -14,6 +14,7 @@ from joblib.externals.loky import reusable_executor
 
 from batch.logs import log
 from batch.store import s3client
+from tests.faults.s3_strikes import S3Bench
 from tests.support import flights as flight_jobs
 from tests.support import servers
 from tests.support.damaged import live_three_versions
@@ -126,6 +127,13 @@ def rgw_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.End
         yield server.endpoint
 
 
+@pytest.fixture(scope="module")
+def s3(tiny_model: Path, moto_server: servers.Endpoint) -> Iterator[S3Bench]:
+    """A proxy before moto, for all tests of a module."""
+    with S3Bench.open(tiny_model, moto_server) as opened:
+        yield opened
+
+
 @pytest.fixture
 def moto(
     moto_server: servers.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -156,7 +164,7 @@ def talking_to(
     monkeypatch.setenv("BATCH_PREDICT_SPOOL", str(tmp_path / "spool"))
     # A client knows the settings that there were when it was made, which takes long.
     if _last_settings != _aws_settings():
-        s3client._client.cache_clear()
+        s3client.disconnect()
     _end_idle_workers()
     yield
     _last_settings.clear()

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from batch.output.plan import PlannedInput
 from batch.records.text import compression_of
 
-#: Inputs up to this size share a slice, of up to this many bytes and inputs. Each is read whole,
-#: so a compressed one counts as what it may become in memory.
-SMALL_BYTES = 4 << 20
-
-
+#: Each is read whole, so a compressed one counts as what it may become in memory.
 _UNPACKED = 16
 
 
-PACKED_BYTES = 64 << 20
+@dataclass(frozen=True)
+class Packing:
+    """Inputs up to `small_bytes` share a slice, which holds at most the other two."""
+
+    small_bytes: int = 4 << 20
+    packed_bytes: int = 64 << 20
+    packed_inputs: int = 2_000
 
 
-PACKED_INPUTS = 2_000
+PACKING = Packing()
 
 
 def pack(
-    inputs: Iterable[PlannedInput], *, apart: Collection[str] = ()
+    inputs: Iterable[PlannedInput], packing: Packing = PACKING, *, apart: Collection[str] = ()
 ) -> list[tuple[PlannedInput, ...]]:
     """Group inputs into slices: large ones alone, small ones together, in the order of names.
 
@@ -33,10 +36,11 @@ def pack(
     held = 0
     for planned in inputs:
         size = planned.size * (_UNPACKED if _is_compressed(planned.path) else 1)
-        if size > SMALL_BYTES or planned.path in apart:
+        if size > packing.small_bytes or planned.path in apart:
             groups.append((planned,))
             continue
-        if together and (held + size > PACKED_BYTES or len(together) == PACKED_INPUTS):
+        is_full = held + size > packing.packed_bytes or len(together) == packing.packed_inputs
+        if together and is_full:
             groups.append(tuple(together))
             together, held = [], 0
         together.append(planned)
@@ -44,9 +48,11 @@ def pack(
     return [*groups, tuple(together)] if together else groups
 
 
-def in_reading_order(inputs: Iterable[PlannedInput]) -> tuple[PlannedInput, ...]:
+def in_reading_order(
+    inputs: Iterable[PlannedInput], packing: Packing = PACKING
+) -> tuple[PlannedInput, ...]:
     """The inputs as their slices will hold them, where nothing was done before."""
-    return tuple(planned for group in pack(inputs) for planned in group)
+    return tuple(planned for group in pack(inputs, packing) for planned in group)
 
 
 def _is_compressed(path: str) -> bool:

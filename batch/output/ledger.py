@@ -15,9 +15,6 @@ from batch.errors import Damaged
 if TYPE_CHECKING:
     import pyarrow as pa
 
-#: Above this many segments a commit folds them into one.
-MAX_SEGMENTS = 64
-
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:

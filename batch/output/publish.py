@@ -17,10 +17,10 @@ from batch.errors import BatchError, DoesNotFit, Held, StoreDown, TryAgain
 from batch.job.job import Job
 from batch.logs import log
 from batch.output import layout
-from batch.output.ledger import MAX_SEGMENTS, LedgerEntry, encode_segment
+from batch.output.ledger import LedgerEntry, encode_segment
 from batch.output.manifest import FORMAT, Counts, LedgerFile, Manifest
 from batch.output.read import read_live, read_manifest, read_pointer
-from batch.output.retention import oldest_kept
+from batch.output.retention import RETENTION, Retention, oldest_kept
 from batch.output.version import Draft, Live
 from batch.records.documents import encode
 from batch.store.base import Changed, Exists, Missing, Store, read_whole
@@ -42,7 +42,7 @@ class _Attempt:
 
 def publish(
     store: Store, job: Job, live: Live, build: Callable[[Live], Draft | None], *,
-    clock: Callable[[], datetime],
+    clock: Callable[[], datetime], retention: Retention = RETENTION,
 ) -> Manifest | None:  # fmt: skip
     """Make a new version visible in one atomic step; returns it.
 
@@ -53,7 +53,7 @@ def publish(
         draft = build(live)
         if draft is None:
             return None
-        manifest = _commit(store, job, live, draft, now=clock())
+        manifest = _commit(store, job, live, draft, retention, now=clock())
         if manifest:
             move_pointer(store, manifest)
             return manifest
@@ -131,20 +131,23 @@ def require_same_output(live: Live, job: Job) -> None:
             )
 
 
-def _commit(store: Store, job: Job, live: Live, draft: Draft, *, now: datetime) -> Manifest | None:
+def _commit(
+    store: Store, job: Job, live: Live, draft: Draft, retention: Retention, *, now: datetime
+) -> Manifest | None:
     """Write the ledger segment and the manifest; None when the race for the number is lost."""
     if store.is_remote and live.manifest is None:
         _require_conditions(store)
     commit_id = layout.new_commit_id()
     segments = live.manifest.ledger if live.manifest else ()
-    entries, fold = draft.entries, len(segments) >= MAX_SEGMENTS
+    entries, fold = draft.entries, len(segments) >= retention.segments
     if fold and not draft.whole_ledger:
         entries = tuple({entry.path: entry for entry in (*live.ledger, *entries)}.values())
     if draft.whole_ledger or fold:
         segments = ()
     if entries:
         segments = (*segments, _write_segment(store, commit_id, entries))
-    oldest = oldest_kept(store, live.manifest, retain=job.settings.output.retain, now=now)
+    retain = job.settings.output.retain
+    oldest = oldest_kept(store, live.manifest, versions=retention.versions, retain=retain, now=now)
     manifest = _manifest(job, live, draft, _Attempt(commit_id, segments, oldest, now))
     _settle(store, manifest, live.manifest)
     return manifest if _create_manifest(store, manifest) else None

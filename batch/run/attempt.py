@@ -10,6 +10,7 @@ from functools import wraps
 from typing import ParamSpec
 
 from batch.errors import BatchError
+from batch.inputs.pack import PACKING, Packing
 from batch.job.job import Job
 from batch.logs import log, utc_now
 from batch.output import layout
@@ -18,6 +19,7 @@ from batch.output.open import open_output
 from batch.output.plan import PlanAgain
 from batch.output.publish import TRIES, move_pointer, require_not_paused, require_same_output
 from batch.output.read import read_live
+from batch.output.retention import RETENTION, Retention
 from batch.output.version import Live
 from batch.run.host_state import OlderOutput, last_seen, remember, require_not_older
 from batch.run.lock import Lock, Locked, output_lock
@@ -33,7 +35,8 @@ class Options:
     """What the caller of a run decides; `clock` gives the time in UTC.
 
     `wait` is for how long to wait for another run on this host to end. `open_output` opens OUTPUT,
-    here and in the worker processes, which get it by pickling.
+    here and in the worker processes, which get it by pickling. `packing` shapes slices,
+    `retention` says how much history is kept.
     """
 
     accept_older: bool = False
@@ -41,6 +44,8 @@ class Options:
     progress: Progress = lambda *_: None
     clock: Callable[[], datetime] = utc_now
     open_output: Callable[[Job], Store] = open_output
+    packing: Packing = PACKING
+    retention: Retention = RETENTION
 
 
 class Attempt:

@@ -80,7 +80,10 @@ def publish_work(
         return draft(this.store, this.job, base, work, checks)
 
     with this.trace.timed("publish"):
-        manifest = publish(this.store, this.job, live, build, clock=this.options.clock)
+        options = this.options
+        manifest = publish(
+            this.store, this.job, live, build, clock=options.clock, retention=options.retention
+        )
     clear(this.store, work.plan, before=this.trace.started_at)
     if manifest is None:
         raise PlanAgain(f"run {work.plan.run_id}: another run has published its inputs")

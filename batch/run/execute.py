@@ -46,6 +46,7 @@ def plan_work(
         todo,
         wanted,
         apart=read_suspects(this.store.url),
+        packing=this.options.packing,
         # A version that replaces holds all of the present input, or it is not published.
         waits_for_held=this.job.settings.output.mode == "append",
     )

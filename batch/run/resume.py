@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from batch.errors import BadData, BatchError, Damaged
-from batch.inputs.pack import pack
+from batch.inputs.pack import PACKING, Packing, pack
 from batch.job.job import Job
 from batch.logs import log
 from batch.model.model_file import ChosenModel
@@ -123,7 +123,7 @@ def _kind_of(plan: Plan) -> tuple[str, ...]:
 
 def adopt(
     pending: Iterable[PendingPlan], todo: Sequence[PlannedInput], wanted: Plan, *,
-    apart: Collection[str] = (), waits_for_held: bool = False,
+    apart: Collection[str] = (), waits_for_held: bool = False, packing: Packing = PACKING,
 ) -> Work:  # fmt: skip
     """Cut `todo` into slices, taking over those that a pending plan has receipts for.
 
@@ -156,7 +156,7 @@ def adopt(
         Slice(number=number, inputs=piece.inputs, receipt=piece.receipt)
         for number, (piece, _) in enumerate(taken)
     ]
-    for number, inputs in enumerate(pack(left.values(), apart=apart), start=len(slices)):
+    for number, inputs in enumerate(pack(left.values(), packing, apart=apart), start=len(slices)):
         path = layout.receipt_path(wanted.run_id, number)
         slices.append(Slice(number=number, inputs=inputs, receipt=path))
     plan = msgspec.structs.replace(wanted, slices=tuple(slices))

@@ -53,7 +53,7 @@ def _run(this: Attempt) -> RunResult:
     from batch.run.execute import execute, plan_work
     from batch.run.replacement import replacement
 
-    first = in_reading_order(survey.todo) if appends else ()
+    first = in_reading_order(survey.todo, this.options.packing) if appends else ()
     with (
         Ahead(open_store(job.pattern.base), first) as ahead,
         job_model(job, this.store, live, Incoming(survey.todo, ahead.source)) as model,
@@ -80,7 +80,12 @@ def tidy(this: Attempt) -> RunResult:
         if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
             from batch.upkeep.prune import prune
 
-            prune(store, retain=this.job.settings.output.retain, delete=True)
+            prune(
+                store,
+                retain=this.job.settings.output.retain,
+                delete=True,
+                retention=this.options.retention,
+            )
     except (BatchError, Stopped) as error:
         log.warning("left to the next run: %s", error)
     return result
@@ -92,7 +97,9 @@ def _apply_window(this: Attempt) -> RunResult:
         return result
     from batch.upkeep.window import drop_old
 
-    manifest = drop_old(this.store, this.job, clock=this.options.clock)
+    manifest = drop_old(
+        this.store, this.job, clock=this.options.clock, retention=this.options.retention
+    )
     if manifest is None:
         return result
     remember(this.store.url, manifest)

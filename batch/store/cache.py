@@ -20,7 +20,14 @@ from typing import TypeVar
 from batch.errors import BadData, BatchError, NotPermitted, StoreDown
 from batch.logs import log
 from batch.store.base import Store, read_whole
-from batch.store.cachefolder import FILES, UNFINISHED, one_at_a_time, trim, warn_of_cache
+from batch.store.cachefolder import (
+    FILES,
+    PATIENCE_SECONDS,
+    UNFINISHED,
+    one_at_a_time,
+    trim,
+    warn_of_cache,
+)
 from batch.store.host_folders import cache_folder
 from batch.store.spool import spooling_in
 
@@ -46,14 +53,19 @@ class _Unusable(Exception):
 _Taken = TypeVar("_Taken")
 
 
-def read_content(store: Store, content: Content) -> bytes:
-    """The very bytes that were verified. Raises `BadData` when the store holds others."""
+def read_content(
+    store: Store, content: Content, *, patience_seconds: float = PATIENCE_SECONDS
+) -> bytes:
+    """The very bytes that were verified. Raises `BadData` when the store holds others.
+
+    `patience_seconds` is for how long another process may bring them to the cache.
+    """
     read = partial(_read, source=f"{store.url}/{content.path}", content=content)
     if not store.is_remote:
         with store.fetch(content.path) as local:
             return read(local)
     try:
-        return _through_cache(store, content, read)
+        return _through_cache(store, content, read, patience_seconds)
     except _Unusable as trouble:
         # In memory: what is wrong with the cache may be wrong with the spool folder too.
         data = read_whole(store, content.path).data
@@ -86,7 +98,10 @@ def fetch_content(store: Store, content: Content) -> Iterator[Path]:
         yield local
 
 
-def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken]) -> _Taken:
+def _through_cache(
+    store: Store, content: Content, take: Callable[[Path], _Taken],
+    patience_seconds: float = PATIENCE_SECONDS,
+) -> _Taken:  # fmt: skip
     """What `take` makes of the file in the cache; it raises `BadData` for a damaged one."""
     try:
         folder = cache_folder()
@@ -96,7 +111,7 @@ def _through_cache(store: Store, content: Content, take: Callable[[Path], _Taken
         path = folder / FILES / content.sha256
         with suppress(FileNotFoundError, BadData):
             return _used(path, take)
-        with one_at_a_time(folder, content.sha256):
+        with one_at_a_time(folder, content.sha256, patience_seconds):
             try:
                 return _used(path, take)  # Another process was quicker.
             except FileNotFoundError:

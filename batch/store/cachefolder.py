@@ -35,7 +35,7 @@ _IN_USE_SECONDS = 60
 #: A version that no application of this host has asked for in this time protects no files.
 _FORGOTTEN_SECONDS = 30 * 86400
 #: The process that downloads may be frozen. The lock only saves work: others then download too.
-_PATIENCE_SECONDS = 600.0
+PATIENCE_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 
 #: The lock of a file belongs to the process: among its threads others are needed.
@@ -67,15 +67,17 @@ def trim() -> None:
 
 
 @contextmanager
-def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
+def one_at_a_time(
+    folder: Path, name: str, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[None]:
     """Wait until no other thread or process of this host is inside with this hexadecimal name.
 
-    Names share 256 locks. A process that dies inside lets the others go on; after ten minutes
-    they go on anyway. Raises OSError.
+    Names share 256 locks. A process that dies inside lets the others go on; when the
+    patience is over, they go on anyway. Raises OSError.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + patience_seconds
     among_threads = _threads[int(name[:2], 16)]
-    if not among_threads.acquire(timeout=_PATIENCE_SECONDS):
+    if not among_threads.acquire(timeout=patience_seconds):
         yield  # Not by way of the file: closing it would give away what the other thread holds.
         return
     try:

@@ -7,21 +7,34 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from batch.store.retry import retrying
 from batch.store.s3errors import is_transient, whole
 
-#: Above this, an object is uploaded in pieces; S3 takes at most 5 GB in one request.
-THRESHOLD_BYTES = 64 << 20
-PIECE_BYTES = 16 << 20
-#: From this size on, an object whose content is known beforehand is downloaded in ranges.
-RANGED_BYTES, RANGE_BYTES = 16 << 20, 8 << 20
 _MOST_PIECES = 10_000
 _THREADS = 4
 
 _Pieces = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """From which size on an object goes in pieces, and how large each is; how one is brought.
+
+    S3 takes at most 5 GB in one request. Only an object whose content is known beforehand is
+    brought in ranges.
+    """
+
+    large_bytes: int = 64 << 20
+    piece_bytes: int = 16 << 20
+    ranged_bytes: int = 16 << 20
+    range_bytes: int = 8 << 20
+
+
+SIZES = Sizes()
 
 
 def begin(s3: Any, name: Mapping[str, str], placement: Mapping[str, str]) -> str:
@@ -35,10 +48,12 @@ def begin(s3: Any, name: Mapping[str, str], placement: Mapping[str, str]) -> str
     return str(answer["UploadId"])
 
 
-def send(s3: Any, name: Mapping[str, str], upload_id: str, local: Path) -> _Pieces:
+def send(
+    s3: Any, name: Mapping[str, str], upload_id: str, local: Path, piece_bytes: int
+) -> _Pieces:
     """Send a file; returns for each piece, in order, what `complete` needs."""
     size = local.stat().st_size
-    piece_bytes = max(PIECE_BYTES, math.ceil(size / _MOST_PIECES))
+    piece_bytes = max(piece_bytes, math.ceil(size / _MOST_PIECES))
 
     def send_piece(number: int) -> dict[str, Any]:
         with local.open("rb") as file:
@@ -77,14 +92,16 @@ def abort(s3: Any, name: Mapping[str, str], upload_id: str) -> None:
     s3.abort_multipart_upload(**name, UploadId=upload_id)
 
 
-def download(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path) -> None:
+def download(
+    s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path, *, range_bytes: int
+) -> None:
     """Write an object to a file; every piece is of the content identified by `etag`."""
     with local.open("wb") as file:
         file.truncate(size)
 
     def download_range(start: int) -> None:
         def get() -> bytes:
-            last = min(start + RANGE_BYTES, size) - 1
+            last = min(start + range_bytes, size) - 1
             answer = s3.get_object(**name, IfMatch=etag, Range=f"bytes={start}-{last}")
             with closing(answer["Body"]) as body:
                 data: bytes = body.read()
@@ -99,7 +116,7 @@ def download(s3: Any, name: Mapping[str, str], etag: str, size: int, local: Path
         finally:
             os.close(descriptor)
 
-    _side_by_side(download_range, range(0, size, RANGE_BYTES))
+    _side_by_side(download_range, range(0, size, range_bytes))
 
 
 def _side_by_side(call: Any, numbers: Iterable[int]) -> list[Any]:

@@ -7,14 +7,34 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
-_TRIES = 8
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 5.0
+
+@dataclass(frozen=True)
+class Persistence:
+    """How often this process asks, and how long it waits in between: twice as long each time."""
+
+    tries: int = 8
+    first_pause_seconds: float = 0.05
+    longest_pause_seconds: float = 5.0
+
+
+_persistence = [Persistence()]
 _DEADLINE_SECONDS = 120.0
 _patience: ContextVar[float] = ContextVar("patience in seconds", default=_DEADLINE_SECONDS)
 
 _Answer = TypeVar("_Answer")
+
+
+@contextmanager
+def persisting(persistence: Persistence) -> Iterator[None]:
+    """Inside, every thread of this process asks so often."""
+    _persistence.append(persistence)
+    try:
+        yield
+    finally:
+        _persistence.remove(persistence)
 
 
 @contextmanager
@@ -34,13 +54,14 @@ def retrying(ask: Callable[[], _Answer], *, is_transient: Callable[[Exception], 
     ("full jitter": M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015).
     """
     deadline = time.monotonic() + _patience.get()
-    pause = _FIRST_PAUSE_SECONDS
-    for _ in range(_TRIES - 1):
+    persistence = _persistence[-1]
+    pause = persistence.first_pause_seconds
+    for _ in range(persistence.tries - 1):
         try:
             return ask()
         except Exception as error:
             if not is_transient(error) or time.monotonic() + pause > deadline:
                 raise
         time.sleep(random.uniform(0, pause))
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        pause = min(2 * pause, persistence.longest_pause_seconds)
     return ask()

@@ -57,11 +57,13 @@ class S3Store:
 
     is_remote = True
 
-    def __init__(self, url: str, placement: Placement = AS_IS) -> None:
+    def __init__(
+        self, url: str, placement: Placement = AS_IS, *, sizes: multipart.Sizes = multipart.SIZES
+    ) -> None:
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
             raise DoesNotFit(f"{url}: no bucket in this URL", "use s3://BUCKET/PREFIX")
-        self.bucket, self._placement = bucket, placement
+        self.bucket, self._placement, self._sizes = bucket, placement, sizes
         self._root = f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else ""
 
     @property
@@ -105,10 +107,13 @@ class S3Store:
     @contextmanager
     def fetch(self, path: str, *, token: str | None = None, size: int = 0) -> Iterator[Path]:
         with spooled() as local:
-            if token and size >= multipart.RANGED_BYTES:
+            if token and size >= self._sizes.ranged_bytes:
                 require_room(local, size)
                 with self._translating("s3:GetObject", path):
-                    multipart.download(client(), self._name(path), token, size, local)
+                    multipart.download(
+                        client(), self._name(path), token, size, local,
+                        range_bytes=self._sizes.range_bytes,
+                    )  # fmt: skip
             else:
                 self._download(path, token, local)
             yield local
@@ -121,7 +126,7 @@ class S3Store:
     def upload(self, path: str) -> Iterator[Path]:
         with spooled() as local:
             yield local
-            is_large = local.stat().st_size >= multipart.THRESHOLD_BYTES
+            is_large = local.stat().st_size >= self._sizes.large_bytes
             send = self._send_in_pieces if is_large else self._send_whole
             if not send(path, local):
                 raise Exists(f"{self.url}/{path}: already exists")
@@ -184,7 +189,7 @@ class S3Store:
         is_dropped = True
         try:
             with self._translating("s3:PutObject", path):
-                pieces = multipart.send(client(), name, upload_id, local)
+                pieces = multipart.send(client(), name, upload_id, local, self._sizes.piece_bytes)
             put = partial(multipart.complete, client(), name, upload_id, pieces)
             is_dropped = not self._write(path, put, is_ours=lambda: self._has_size(path, local))
         except Unknown:

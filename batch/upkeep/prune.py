@@ -18,10 +18,8 @@ from batch.output.pending import list_plans, read_plan
 from batch.output.plan import Plan
 from batch.output.publish import move_pointer
 from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
+from batch.output.retention import RETENTION, Retention
 from batch.store.base import Entry, Missing, Store
-
-#: Nothing refers yet to objects that a running run has just written; no run takes this long.
-SAFE_AGE = timedelta(days=7)
 
 _FOLDERS = ("data", "rejects", "ledger", "models", layout.PENDING)
 
@@ -56,7 +54,9 @@ class _References:
         return folder != "ledger" and rest[0] in self.run_ids
 
 
-def prune(store: Store, *, retain: timedelta, delete: bool) -> Garbage:
+def prune(
+    store: Store, *, retain: timedelta, delete: bool, retention: Retention = RETENTION
+) -> Garbage:
     """Find the garbage of an output, and `delete` it.
 
     Raises `Damaged` for a manifest or plan that cannot be read: then no object is deleted.
@@ -65,8 +65,8 @@ def prune(store: Store, *, retain: timedelta, delete: bool) -> Garbage:
     if delete:
         for entry in doomed:  # Oldest first: the rest is a chain without gaps.
             store.delete(entry.path)
-    candidates = _candidates(store, retain)
-    references = _references(store, keep_from=_oldest(store))
+    candidates = _candidates(store, retain, retention.safe_age)
+    references = _references(store, retention.safe_age, keep_from=_oldest(store))
     garbage = [entry for entry in candidates if not references.include(entry.path)]
     if delete:
         for entry in sorted(garbage, key=_plans_first):
@@ -89,21 +89,21 @@ def _oldest(store: Store) -> int:
     return pointer[0].oldest_kept if pointer else 0
 
 
-def _candidates(store: Store, retain: timedelta) -> list[Entry]:
+def _candidates(store: Store, retain: timedelta, safe_age: timedelta) -> list[Entry]:
     found = [
         entry
         for folder in _FOLDERS
         for listing in [store.list(folder)]
         for entry in listing.entries
-        if listing.now - entry.modified > SAFE_AGE
+        if listing.now - entry.modified > safe_age
     ]
     records = store.list(layout.RUNS)
-    age = max(SAFE_AGE, retain)
+    age = max(safe_age, retain)
     return found + [entry for entry in records.entries if records.now - entry.modified > age]
 
 
-def _references(store: Store, *, keep_from: int) -> _References:
-    alive = _plans(store)
+def _references(store: Store, safe_age: timedelta, *, keep_from: int) -> _References:
+    alive = _plans(store, safe_age)
     manifests = _manifests(store, keep_from)
     recipes = {plan.recipe[:16] for plan in alive}
     models = {
@@ -128,14 +128,14 @@ def _references(store: Store, *, keep_from: int) -> _References:
     )
 
 
-def _plans(store: Store) -> list[Plan]:
+def _plans(store: Store, safe_age: timedelta) -> list[Plan]:
     """The plans that may still be published.
 
     Also one just abandoned: a run may have read it before, and be about to commit.
     """
     plans, found = list_plans(store), list[Plan]()
     for run_id in plans.run_ids:
-        if plans.age(layout.dropped_path(run_id)) > SAFE_AGE:
+        if plans.age(layout.dropped_path(run_id)) > safe_age:
             continue
         try:
             found.append(read_plan(store, run_id))

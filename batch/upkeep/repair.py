@@ -18,6 +18,7 @@ from batch.output.pending import give_up, list_plans, read_plan
 from batch.output.plan import Receipt
 from batch.output.publish import move_pointer, operator, publish, require_same_output
 from batch.output.read import newest_manifest, read_document
+from batch.output.retention import RETENTION, Retention
 from batch.output.rewrite import without_inputs
 from batch.output.version import Draft, Live, like
 from batch.records.documents import encode
@@ -68,8 +69,9 @@ def look_for_damage(store: Store, job: Job) -> Mending:
 
 
 def repair(
-    store: Store, job: Job, mending: Mending, *, yes: bool, clock: Callable[[], datetime]
-) -> Manifest | None:
+    store: Store, job: Job, mending: Mending, *,
+    yes: bool, clock: Callable[[], datetime], retention: Retention = RETENTION,
+) -> Manifest | None:  # fmt: skip
     """Publish a version without the damage; None if the live one is intact.
 
     Raises `Damaged` without publishing if a person has to decide and has not said `yes`.
@@ -91,7 +93,9 @@ def repair(
         _require_consent(job, found, yes=yes)
         return _without_damage(store, found, run_id, clock) if found.damage.needs_version else None
 
-    return publish(store, job, Live(mending.live, Ledger()), build, clock=clock)
+    return publish(
+        store, job, Live(mending.live, Ledger()), build, clock=clock, retention=retention
+    )
 
 
 def _look_again(store: Store, job: Job, live: Manifest) -> Mending:

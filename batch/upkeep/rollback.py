@@ -12,6 +12,7 @@ from batch.output import layout
 from batch.output.manifest import Manifest, Paused
 from batch.output.publish import move_pointer, operator, publish, require_same_output
 from batch.output.read import kept_versions, read_kept, read_live, with_ledger
+from batch.output.retention import RETENTION, Retention
 from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 from batch.upkeep.damage import damaged_objects
@@ -53,8 +54,9 @@ def look_back(store: Store, job: Job, *, to: int | None) -> WayBack:
 
 
 def roll_back(
-    store: Store, job: Job, way: WayBack, *, reason: str, clock: Callable[[], datetime]
-) -> Manifest:
+    store: Store, job: Job, way: WayBack, *,
+    reason: str, clock: Callable[[], datetime], retention: Retention = RETENTION,
+) -> Manifest:  # fmt: skip
     """Publish a version with the content of an earlier one, paused: runs do nothing from now on.
 
     Nothing is deleted: a rollback can be rolled back.
@@ -68,12 +70,14 @@ def roll_back(
         target = _target(store, base, way.target.version)
         return like(target, kind="rollback", run_id=run_id, whole_ledger=True, paused=paused)
 
-    published = publish(store, job, way.live, build, clock=clock)
+    published = publish(store, job, way.live, build, clock=clock, retention=retention)
     assert published is not None, "a rollback always has something to publish"
     return published
 
 
-def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifest | None:
+def unpause(
+    store: Store, job: Job, *, clock: Callable[[], datetime], retention: Retention = RETENTION
+) -> Manifest | None:
     """Let runs continue from the paused version; None if it is not paused."""
     live = read_live(store)
     require_same_output(live, job)
@@ -90,7 +94,7 @@ def unpause(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifes
         if live.manifest:
             move_pointer(store, live.manifest)
         return None
-    return publish(store, job, live, build, clock=clock)
+    return publish(store, job, live, build, clock=clock, retention=retention)
 
 
 def _target(store: Store, live: Live, version: int) -> Live:

@@ -12,11 +12,14 @@ from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest
 from batch.output.publish import publish, require_not_paused
 from batch.output.read import newest_manifest, with_ledger
+from batch.output.retention import RETENTION, Retention
 from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 
 
-def drop_old(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manifest | None:
+def drop_old(
+    store: Store, job: Job, *, clock: Callable[[], datetime], retention: Retention = RETENTION
+) -> Manifest | None:
     """Publish a version without the parts that are older than the window; None if there are none.
 
     The inputs stay in the ledger, without records, so that no run takes them in again. Nothing is
@@ -34,7 +37,9 @@ def drop_old(store: Store, job: Job, *, clock: Callable[[], datetime]) -> Manife
         require_not_paused(base, job)
         return _without_old(base, before=clock() - window, run_id=run_id)
 
-    return publish(store, job, with_ledger(store, manifest), build, clock=clock)
+    return publish(
+        store, job, with_ledger(store, manifest), build, clock=clock, retention=retention
+    )
 
 
 def _without_old(live: Live, *, before: datetime, run_id: str) -> Draft | None:

@@ -18,8 +18,9 @@ from batch.client import NotPublished, Predictions
 from batch.errors import Damaged, NotPermitted, StoreDown
 from batch.output import layout
 from batch.records.documents import encode
-from batch.store import cachefolder, open_store, retry
+from batch.store import cachefolder, open_store
 from batch.store.base import Store
+from batch.store.retry import Persistence, persisting
 from tests.client.test_predictions import FORKING
 from tests.support.counting_s3 import BUCKET, CountingS3, serving
 from tests.support.jobs import JobFolder
@@ -39,11 +40,11 @@ def running() -> Iterator[CountingS3]:
 
 
 @pytest.fixture
-def server(running: CountingS3, monkeypatch: pytest.MonkeyPatch) -> CountingS3:
+def server(running: CountingS3) -> Iterator[CountingS3]:
     """It, with an empty bucket; who does not get an answer asks again at once."""
-    monkeypatch.setattr(retry, "_FIRST_PAUSE_SECONDS", 0.001)
     running.empty()
-    return running
+    with persisting(Persistence(first_pause_seconds=0.001)):
+        yield running
 
 
 @pytest.fixture
@@ -344,12 +345,13 @@ def test_only_what_the_live_version_needs_outlives_a_small_limit(
 ) -> None:
     """Every version replaces the one before it, and the cache does not grow."""
     monkeypatch.setenv("BATCH_PREDICT_CACHE_GB", "0")
-    monkeypatch.setattr(cachefolder, "_IN_USE_SECONDS", -1)
     output.publish(TWO_ROWS)
     predictions = Predictions(URL)
     for number in range(4):
         table = part("2013-12-02", id=["c"], prediction=[float(number)])
         manifest = output.publish(table, keep=False)
+        for path in (cachefolder.cache_folder() / "files").iterdir():
+            os.utime(path, (0, 0))  # Nothing is being opened just now.
         assert predictions.refresh()
     assert cached_files() == {file.sha256 for file in manifest.files}
     with server.away():

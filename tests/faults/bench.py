@@ -1,4 +1,10 @@
-"""Where faults are tried: one folder, put back to a scenario's start again and again."""
+"""Where faults are tried: one folder, put back to a scenario's start again and again.
+
+A round puts back the start, performs the commands while something strikes them, and lets a watcher
+judge what is left; then it does again what a person would, undisturbed, and has it judged once
+more. What strikes is in a file of its own: operations of the store (`faulty`), system calls
+(`kills`), the power (`power_cuts`), and requests to S3 (`s3_strikes`).
+"""
 
 from __future__ import annotations
 
@@ -7,22 +13,24 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from unittest import mock
 
+import joblib
+import numpy as np
+
+from batch.inputs.pack import PACKING, Packing
 from batch.job.job import Job
-from batch.model import load
 from batch.output.open import open_output
+from batch.output.retention import RETENTION, Retention
 from batch.store.base import Store
 from tests.faults.faulty import Around, Crash, Operation, opening
 from tests.faults.watching import Judged, Taken, Watcher, digest_of, known, learn, named_by
 from tests.support.jobs import JobFolder
-
-if TYPE_CHECKING:
-    import pytest
 
 OpenOutput = Callable[[Job], Store]
 
@@ -34,6 +42,18 @@ class Folder(JobFolder):
         learn(self.folder / "model.joblib", data)
         return super().write(name, data)
 
+    def add_inputs(self, names: str) -> None:
+        """One for each letter; every second one holds a record that must be rejected."""
+        for name in names:
+            number = ord(name) - ord("a")
+            rows = [[f"{name}{row}", row, number / (row + 1)] for row in range(3)]
+            self.add(f"{name}.csv", [*rows, [f"{name}9", "?", 1]] if number % 2 else rows)
+
+    def change(self, names: str) -> None:
+        """Another content under the same name."""
+        for name in names:
+            self.add(f"{name}.csv", [[f"{name}{row}", 9, row] for row in range(4)])
+
     def present(self) -> Taken:
         """The inputs there are, as a ledger must show them that has them all."""
         digests = {path.name: digest_of(path.read_bytes()) for path in self.data.iterdir()}
@@ -41,8 +61,21 @@ class Folder(JobFolder):
 
     def pending_parts(self) -> set[str]:
         """The parts that receipts of unpublished runs name."""
+        self.mirror()
         receipts = (self.output / "pending").glob("*/0*.json")
         return {path for receipt in receipts if (path := part_of(receipt.read_bytes()))}
+
+    def mirror(self) -> None:
+        """Bring here what is published elsewhere."""
+
+    def save(self, saved: Path) -> None:
+        """Keep all that is there now."""
+        shutil.copytree(self.folder, saved)
+
+    def restore(self, saved: Path) -> None:
+        """Let exactly that be there again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(saved, self.folder, copy_function=_link_output)
 
 
 def part_of(receipt: bytes) -> str:
@@ -55,6 +88,12 @@ def holds_all(judged: Judged | None, present: Taken) -> None:
     """What exit code 0 of a run says: every input that was there is in the newest version."""
     assert judged is not None, "exit code 0 without a version"
     assert judged.taken.items() >= present.items()
+
+
+def holds_nothing_else(judged: Judged | None, present: Taken) -> None:
+    """And no other one, nor any twice."""
+    assert judged is not None, "exit code 0 without a version"
+    assert judged.taken == present
 
 
 @dataclass(frozen=True)
@@ -73,65 +112,67 @@ def run(job: Folder, open_output: OpenOutput) -> int:
 RUN = Command(run, holds_all)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenario:
     """A start, what happens then, and what a person does after it went wrong.
 
-    `damage` damages a file that readers have seen whole, and returns its path.
-    `constants` are of the program, by their dotted names. With `keeps_work`, no slice that has a
-    receipt may be predicted again. `points` are how many there are at least: operations of the
-    store, those that change an object, and those that write one.
+    `damage` damages a file that readers have seen whole, and returns its path. With `keeps_work`,
+    no slice that has a receipt may be predicted again. `points` are how many there are at least:
+    operations of the store, those that change an object, and those that write one.
     """
 
     name: str
-    prepare: Callable[[Folder], None]
+    prepare: Callable[[Folder], object]
     commands: Sequence[Command] = (RUN,)
     again: Sequence[Command] = (RUN,)
-    constants: Mapping[str, object] = field(default_factory=dict)
+    packing: Packing = PACKING
+    retention: Retention = RETENTION
     damage: Callable[[Folder], str] | None = None
     keeps_work: bool = True
     points: tuple[int, int, int] = (30, 11, 9)
 
 
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A folder in memory where the system has room for files there."""
+    memory = Path("/dev/shm")
+    root = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None)).resolve()
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
+
+
 class Bench:
-    """Puts scenarios to their start. Everything happens at one place, for speed in memory."""
+    """Puts scenarios to their start, all at one place; `make` makes the job folder there."""
 
-    def __init__(self, root: Path, model: Path) -> None:
-        self._root, self._model = root, model
-        self._place = root / "place"
-        self._started: dict[str, Watcher] = {}
-
-    @classmethod
-    @contextmanager
-    def open(cls, model: Path) -> Iterator[Bench]:
-        """In memory where the system has room for files there."""
-        memory = Path("/dev/shm")
-        root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
-        try:
-            yield cls(root, model)
-        finally:
-            shutil.rmtree(root)
+    def __init__(self, root: Path, make: Callable[[Path], Folder]) -> None:
+        self.root, self._make = root, make
+        self.started: dict[Scenario, tuple[Path, Watcher]] = {}
 
     def start(self, scenario: Scenario) -> Round:
         """A fresh copy of the scenario's start."""
-        saved = self._root / scenario.name
-        shutil.rmtree(self._place, ignore_errors=True)
-        if scenario.name not in self._started:
-            job = Folder.make(self._place, self._model)
-            (self._place / "one").mkdir()
-            with process(self._place / "one"):
-                scenario.prepare(job)
-            watcher = Watcher(job)
-            watcher.look()
-            if scenario.damage:
-                watcher.damaged = scenario.damage(job)
-            self._started[scenario.name] = watcher
-            # The other host knows as much as this one.
-            shutil.copytree(self._place / "one", self._place / "two")
-            shutil.copytree(self._place, saved)
-        else:
-            shutil.copytree(saved, self._place, copy_function=_link_output)
-        return Round(scenario, self._started[scenario.name].fork())
+        if scenario in self.started:
+            saved, watcher = self.started[scenario]
+            watcher.job.restore(saved)
+            return Round(scenario, watcher.fork())
+        place, saved = self.root / "place", self.root / f"start-{len(self.started)}"
+        for folder in (place, saved):
+            shutil.rmtree(folder, ignore_errors=True)
+        job = self._make(place)
+        job.packing, job.retention = scenario.packing, scenario.retention
+        (place / "one").mkdir()
+        with process(place / "one"):
+            scenario.prepare(job)
+        watcher = Watcher(job)
+        watcher.look()
+        if scenario.damage:
+            watcher.damaged = scenario.damage(job)
+        # The other host knows as much as this one.
+        shutil.copytree(place / "one", place / "two")
+        job.save(saved)
+        self.started[scenario] = saved, watcher
+        return Round(scenario, watcher.fork())
 
 
 class Round:
@@ -156,9 +197,9 @@ class Round:
             command.claim(self.judged, present)
         return code
 
-    def end(self) -> None:
+    def end(self, *, host: str = "one") -> None:
         """After any fault: what is done again ends in order, and then there is nothing to do."""
-        assert self.perform(self.scenario.again) == 0
+        assert self.perform(self.scenario.again, host=host) == 0
         judged = self.judged
         assert judged is not None, "nothing was published"
         assert not self.scenario.keeps_work or self._kept <= {
@@ -166,9 +207,10 @@ class Round:
         }
         assert self.watcher.damaged not in {path for path, _ in named_by(judged.manifest)}
         assert not list((self.job.output / ".tmp").iterdir())
-        with process(self.job.folder / "one"):
+        with process(self.job.folder / host):
             assert self.job.run(open_output=open_output).name == "nothing to do"
         assert self.watcher.look() is judged
+        assert self.watcher.pointer == judged.manifest["version"], "the pointer is behind"
 
     @contextmanager
     def _note(self, operation: Operation) -> Iterator[None]:
@@ -181,50 +223,43 @@ class Round:
 
 @contextmanager
 def process(host: Path) -> Iterator[None]:
-    """What a new process of a host has: its state, its cache, an import path."""
+    """What a new process of a host has: its state, its cache, an import path.
+
+    Models are loaded and asked once for all processes. Neither is an operation of the store, and
+    both are most of the time of a tiny run.
+    """
     path = sys.path[:]
-    places = {"BATCH_PREDICT_STATE": host, "BATCH_PREDICT_CACHE": host / "cache"}
-    before = {name: os.environ[name] for name in places}
-    os.environ.update({name: str(place) for name, place in places.items()})
+    places = {"BATCH_PREDICT_STATE": str(host), "BATCH_PREDICT_CACHE": str(host / "cache")}
     try:
-        yield
+        with mock.patch.dict(os.environ, places), mock.patch("joblib.load", _load_once):
+            yield
     finally:
-        os.environ.update(before)
         sys.path[:] = path
 
 
-def prepared(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the constants of a scenario, and load and ask models once.
-
-    Neither is an operation of the store, and both are most of the time of a tiny run.
-    """
-    for name, value in scenario.constants.items():
-        monkeypatch.setattr(name, value)
-    load_scorer, loaded = load.load_scorer, dict[str, Any]()
-
-    def load_once(local: Path, recipe: Any, *arguments: Any, **options: Any) -> Any:
-        if recipe.digest() not in loaded:
-            loaded[recipe.digest()] = Remembering(load_scorer(local, recipe, *arguments, **options))
-        return loaded[recipe.digest()]
-
-    monkeypatch.setattr(load, "load_scorer", load_once)
+_load, _loaded = joblib.load, dict[bytes, Any]()
 
 
-class Remembering:
-    """A scorer that is asked the same again and again."""
+def _load_once(file: Path, **options: Any) -> Any:
+    content = Path(file).read_bytes()
+    if content not in _loaded:
+        model = _loaded[content] = _load(file, **options)
+        for method in ("predict", "predict_proba"):
+            setattr(model, method, _remembering(getattr(model, method)))
+    return _loaded[content]
 
-    def __init__(self, scorer: Any) -> None:
-        self._scorer, self._answers = scorer, dict[str, Any]()
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scorer, name)
+def _remembering(method: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method that is asked the same again and again."""
+    answers = dict[bytes, Any]()
 
-    def score(self, batch: Any) -> Any:
-        """The predictions of the plain scorer."""
-        question = repr(batch.to_pydict())
-        if question not in self._answers:
-            self._answers[question] = self._scorer.score(batch)
-        return self._answers[question]
+    def ask(batch: Any) -> Any:
+        question = np.asarray(batch).tobytes()
+        if question not in answers:
+            answers[question] = method(batch)
+        return answers[question]
+
+    return ask
 
 
 def crashes(act: Callable[[], object]) -> bool:

@@ -11,10 +11,10 @@ from batch.errors import BatchError
 from batch.job.job import Job
 from batch.job.job_file import load_job
 from batch.logs import utc_now
+from batch.output.retention import Retention
 from batch.run.backfill import backfill
 from batch.run.held import discard as give_up
 from batch.run.held import publish_held
-from batch.run.runner import Options
 from batch.run.runner import run as run_job
 from batch.run.selection import Request
 from batch.store.base import Store
@@ -25,17 +25,16 @@ from batch.upkeep.rollback import look_back, roll_back
 from batch.upkeep.rollback import unpause as let_go_on
 from tests.faults.bench import RUN, Command, Folder, OpenOutput, holds_all, process, run
 from tests.faults.faulty import Operation, Watched
-from tests.faults.starts import change
 from tests.faults.watching import Judged, Taken
 
 
-def act(command: Callable[[Store, Job], object]) -> Callable[[Folder, OpenOutput], int]:
+def act(command: Callable[[Store, Job, Retention], object]) -> Callable[[Folder, OpenOutput], int]:
     """A command on the output as the command line calls it, with its exit code."""
 
     def call(job: Folder, open_output: OpenOutput) -> int:
         found = load_job(str(job.folder))
         try:
-            command(open_output(found), found)
+            command(open_output(found), found, job.retention)
         except BatchError as error:
             return error.exit_code
         return 0
@@ -46,9 +45,9 @@ def act(command: Callable[[Store, Job], object]) -> Callable[[Folder, OpenOutput
 def rolling_back(version: int | None) -> Command:
     """`rollback --to VERSION`: stops the line, with the content of that version."""
 
-    def command(store: Store, job: Job) -> None:
+    def command(store: Store, job: Job, retention: Retention) -> None:
         way = look_back(store, job, to=version)
-        roll_back(store, job, way, reason="a test", clock=utc_now)
+        roll_back(store, job, way, reason="a test", clock=utc_now, retention=retention)
 
     def claim(judged: Judged | None, _present: Taken) -> None:
         assert judged
@@ -58,8 +57,17 @@ def rolling_back(version: int | None) -> Command:
     return Command(act(command), claim)
 
 
-def _repair(store: Store, job: Job) -> None:
-    mend(store, job, look_for_damage(store, job), yes=False, clock=utc_now)
+def _repair(store: Store, job: Job, retention: Retention) -> None:
+    found = look_for_damage(store, job)
+    mend(store, job, found, yes=False, clock=utc_now, retention=retention)
+
+
+def _unpause(store: Store, job: Job, retention: Retention) -> None:
+    let_go_on(store, job, clock=utc_now, retention=retention)
+
+
+def _prune(store: Store, job: Job, retention: Retention) -> None:
+    tidy(store, retain=job.settings.output.retain, delete=True, retention=retention)
 
 
 def _is_not_paused(judged: Judged | None, _present: Taken) -> None:
@@ -67,10 +75,10 @@ def _is_not_paused(judged: Judged | None, _present: Taken) -> None:
     assert not judged.manifest["paused"]
 
 
-UNPAUSE = Command(act(lambda store, job: let_go_on(store, job, clock=utc_now)), _is_not_paused)
+UNPAUSE = Command(act(_unpause), _is_not_paused)
 REPAIR = Command(act(_repair))
-DISCARD = Command(act(lambda store, _: give_up(store, now=utc_now())))
-PRUNE = Command(act(lambda store, job: tidy(store, retain=job.settings.output.retain, delete=True)))
+DISCARD = Command(act(lambda store, *_: give_up(store, now=utc_now())))
+PRUNE = Command(act(_prune))
 
 
 def filling_back(*names: str) -> Command:
@@ -78,7 +86,7 @@ def filling_back(*names: str) -> Command:
 
     def call(job: Folder, open_output: OpenOutput) -> int:
         request = Request(inputs=names)
-        options = Options(open_output=open_output)
+        options = job.options(open_output=open_output)
         return backfill(load_job(str(job.folder)), request, options).exit_code
 
     def claim(judged: Judged | None, present: Taken) -> None:
@@ -88,7 +96,7 @@ def filling_back(*names: str) -> Command:
 
 
 def _publish(job: Folder, open_output: OpenOutput) -> int:
-    options = Options(open_output=open_output)
+    options = job.options(open_output=open_output)
     found = load_job(str(job.folder))
     try:
         return publish_held(found, options, run_id=None, is_forced=True).exit_code
@@ -119,13 +127,13 @@ def meeting(command: Command, other: Callable[[Folder], None]) -> Command:
 
 def a_run_rewrites(job: Folder) -> None:
     """A run of another host takes in a changed input."""
-    change(job, "b")
+    job.change("b")
     assert job.run().name == "published"
 
 
 def a_backfill_rewrites(job: Folder) -> None:
     """A backfill of another host predicts an input again."""
-    outcome = backfill(load_job(str(job.folder)), Request(inputs=("b.csv",)), Options())
+    outcome = backfill(load_job(str(job.folder)), Request(inputs=("b.csv",)), job.options())
     assert outcome.name == "published"
 
 
@@ -154,9 +162,9 @@ def beaten(
     """
 
     def beat(job: Folder) -> None:
-        change(job, "b")
+        job.change("b")
         with meanwhile():
-            outcome = run_job(without(load_job(str(job.folder)), "a.csv"), Options(clock=clock))
+            outcome = run_job(without(load_job(str(job.folder)), "a.csv"), job.options(clock=clock))
         assert outcome.name == "published"
 
     def claim(judged: Judged | None, present: Taken) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,57 @@ class Ended:
     said: str
 
 
-class Host:
-    """Runs `batch-predict`, one command after the other.
+class Forks:
+    """Forks commands from a process that has imported everything: nine tenths of a short run."""
 
-    Each is forked from a process that has imported everything: nine tenths of a short run.
-    """
+    def __init__(self, environment: Mapping[str, str] = {}) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.warm_command"],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def prepare(
+        self, arguments: Sequence[str], environment: Mapping[str, str], stderr: Path, *,
+        open_files: int = 0,
+    ) -> int:  # fmt: skip
+        """Fork a command, which waits to be let go; its process id."""
+        request = {
+            "arguments": list(arguments),
+            "environment": environment,
+            "stderr": str(stderr),
+            "open_files": open_files,
+        }
+        self._say(json.dumps(request))
+        return self.wait()
+
+    def let_go(self) -> None:
+        """Let the command begin."""
+        self._say("")
+
+    def wait(self) -> int:
+        """The exit code of the command, when it has ended."""
+        assert self._process.stdout is not None
+        heard = self._process.stdout.readline()
+        assert heard, f"the process that forks has ended: {self._process.wait(10)}"
+        return int(heard)
+
+    def close(self) -> None:
+        """End the process that forks."""
+        self._process.communicate(timeout=120)
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # The answer that does not come says more.
+            self._process.stdin.write(f"{line}\n")
+            self._process.stdin.flush()
+
+
+class Host:
+    """Runs `batch-predict`, one command after the other."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -35,32 +82,16 @@ class Host:
             "BATCH_PREDICT_STATE": str(folder / "state"),
             "BATCH_PREDICT_SPOOL": str(self.spool),
         }
-        self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.warm_command"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._forks = Forks()
+        self.let_go, self.close = self._forks.let_go, self._forks.close
 
     def prepare(self, arguments: Sequence[str]) -> None:
         """Fork a command, which waits to be let go."""
-        request = {
-            "arguments": list(arguments),
-            "environment": self._environment,
-            "stderr": str(self._said),
-            "open_files": 0,
-        }
-        self._say(json.dumps(request))
-        self._hear()
-
-    def let_go(self) -> None:
-        """Let the command begin."""
-        self._say("")
+        self._forks.prepare(arguments, self._environment, self._said)
 
     def wait(self) -> Ended:
         """Return when the command has ended."""
-        code = int(self._hear())
+        code = self._forks.wait()
         return Ended(code, self._said.read_text())
 
     def run(self, *arguments: str) -> Ended:
@@ -68,21 +99,6 @@ class Host:
         self.prepare(arguments)
         self.let_go()
         return self.wait()
-
-    def close(self) -> None:
-        self._forks.communicate(timeout=120)
-
-    def _say(self, line: str) -> None:
-        assert self._forks.stdin is not None
-        with suppress(BrokenPipeError):  # The answer that does not come says more.
-            self._forks.stdin.write(f"{line}\n")
-            self._forks.stdin.flush()
-
-    def _hear(self) -> str:
-        assert self._forks.stdout is not None
-        heard = self._forks.stdout.readline()
-        assert heard, f"the process that forks has ended: {self._forks.wait(10)}"
-        return heard
 
 
 @contextmanager

@@ -139,7 +139,7 @@ MUTANTS = (
     Mutant(
         "a plan that is given up is forgotten at once",
         "batch/upkeep/prune.py",
-        "if plans.age(layout.dropped_path(run_id)) > SAFE_AGE:",
+        "if plans.age(layout.dropped_path(run_id)) > safe_age:",
         "if plans.is_given_up(run_id):",
         "tests/faults/test_given_up_in_flight.py",
     ),
@@ -197,26 +197,27 @@ MUTANTS = (
         "        require_not_paused(base, this.job)\n", "", "tests/upkeep/test_upkeep.py -k meets",
     ),
     Mutant(
-        "prune has no minimum age", PRUNE,
-        "SAFE_AGE = timedelta(days=7)", "SAFE_AGE = timedelta(days=-1)", "tests/upkeep/test_upkeep.py",
+        "prune has no minimum age", "batch/output/retention.py",
+        "safe_age: timedelta = timedelta(days=7)", "safe_age: timedelta = timedelta(days=-1)",
+        "tests/upkeep/test_upkeep.py",
     ),
     Mutant(
         "prune reads what is referenced before it lists candidates", PRUNE,
-        "    candidates = _candidates(store, retain)\n"
-        "    references = _references(store, keep_from=_oldest(store))\n",
-        "    references = _references(store, keep_from=_oldest(store))\n"
-        "    candidates = _candidates(store, retain)\n",
+        "    candidates = _candidates(store, retain, retention.safe_age)\n"
+        "    references = _references(store, retention.safe_age, keep_from=_oldest(store))\n",
+        "    references = _references(store, retention.safe_age, keep_from=_oldest(store))\n"
+        "    candidates = _candidates(store, retain, retention.safe_age)\n",
         "tests/faults/test_meetings.py -k prune-and-run",
     ),
     Mutant(
         "prune reads manifests before pending plans", PRUNE,
-        "    alive = _plans(store)\n    manifests = _manifests(store, keep_from)\n",
-        "    manifests = _manifests(store, keep_from)\n    alive = _plans(store)\n",
+        "    alive = _plans(store, safe_age)\n    manifests = _manifests(store, keep_from)\n",
+        "    manifests = _manifests(store, keep_from)\n    alive = _plans(store, safe_age)\n",
         "tests/faults/test_meetings.py -k prune-and-run",
     ),
     Mutant(
         "prune forgets what pending runs have done", PRUNE,
-        "    alive = _plans(store)\n", "    alive = list[Plan]()\n",
+        "    alive = _plans(store, safe_age)\n", "    alive = list[Plan]()\n",
         "tests/upkeep/test_upkeep.py",
     ),
     Mutant(

@@ -6,10 +6,8 @@ does in its main thread, so the name and the count of a call find it again in th
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-ROOT = Path(__file__).parents[2]
+from tests.faults.hosts import ROOT, Forks
+
 #: Calls that change files, by their first argument: a descriptor, or a path.
 _BY_DESCRIPTOR = (
     *("write", "pwrite64", "writev", "pwritev", "sendfile", "copy_file_range"),
@@ -113,62 +112,32 @@ class WarmCommand:
     """`python -m batch` forked from a process that has imported everything; ten times faster."""
 
     def __init__(self) -> None:
-        self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.warm_command"],
-            cwd=ROOT,
-            env=os.environ | _STEADY,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._forks = Forks(_STEADY)
 
     def close(self) -> None:
         """End the process that forks."""
-        self._forks.communicate(timeout=30)
+        self._forks.close()
 
     def trace(self, arguments: Sequence[str], *, fault: str | None, folder: Path) -> Traced:
-        process = self._fork(arguments, folder, open_files=0)
+        process = self._fork(arguments, folder)
         with subprocess.Popen([*_strace(folder, fault), "-p", str(process)]) as strace:
             while not _is_traced(process):
                 assert strace.poll() is None, "strace could not attach"
                 time.sleep(0.001)
-            exit_code = self._let_go()
+            self._forks.let_go()
+            exit_code = self._forks.wait()
         return _traced(folder, exit_code, (folder / "stderr").read_text())
 
     def run_with(self, open_files: int, arguments: Sequence[str], *, folder: Path) -> Traced:
         """Run it without strace, allowed no more than so many open files."""
-        self._fork(arguments, folder, open_files=open_files)
-        exit_code = self._let_go()
+        self._fork(arguments, folder, open_files)
+        self._forks.let_go()
+        exit_code = self._forks.wait()
         return Traced(exit_code, (folder / "stderr").read_text(), (), ())
 
-    def _fork(self, arguments: Sequence[str], folder: Path, *, open_files: int) -> int:
-        request = {
-            "arguments": list(arguments),
-            "environment": _environment(folder),
-            "stderr": str(folder / "stderr"),
-            "open_files": open_files,
-        }
-        return int(self._ask(json.dumps(request)))
-
-    def _let_go(self) -> int:
-        return int(self._ask(""))
-
-    def _ask(self, line: str) -> str:
-        assert self._forks.stdin is not None
-        assert self._forks.stdout is not None
-        self._forks.stdin.write(f"{line}\n")
-        self._forks.stdin.flush()
-        return self._forks.stdout.readline()
-
-
-def why_not() -> str:
-    """Why nothing can be traced here; "" if it can."""
-    if not shutil.which("strace"):
-        return "NO STRACE HERE (Debian: apt-get install strace)"
-    tried = subprocess.run(
-        ["strace", "-f", "-o", os.devnull, "true"], capture_output=True, text=True, check=False
-    )
-    return f"NO PTRACE HERE: {tried.stderr.strip()}" if tried.returncode else ""
+    def _fork(self, arguments: Sequence[str], folder: Path, open_files: int = 0) -> int:
+        stderr = folder / "stderr"
+        return self._forks.prepare(arguments, _environment(folder), stderr, open_files=open_files)
 
 
 def _strace(folder: Path, fault: str | None) -> list[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch.job.job_file import load_job
-from batch.run.runner import Options
+from batch.output.retention import Retention
 from batch.run.runner import run as run_job
 from tests.faults.bench import (
     RUN,
@@ -22,7 +22,6 @@ from tests.faults.bench import (
     Round,
     Scenario,
     crashes,
-    prepared,
 )
 from tests.faults.bench import run as a_run
 from tests.faults.commands import (
@@ -38,12 +37,14 @@ from tests.faults.commands import (
     without,
 )
 from tests.faults.faulty import FAULTS, Injector, Turn
-from tests.faults.scenarios import FORGETFUL, IN_WINDOW, NOTHING_RETAINED, PACKED, WINDOW
-from tests.faults.starts import (
-    add,
+from tests.faults.scenarios import (
+    FORGETFUL,
+    IN_WINDOW,
+    NOTHING_RETAINED,
+    PACKED,
+    WINDOW,
     adding,
     aged,
-    change,
     changing,
     configured,
     flip_a_part,
@@ -80,23 +81,22 @@ UNCLAIMED_RUN = Command(a_run)
 
 
 def _more_arrives(job: Folder, _: OpenOutput) -> int:
-    add(job, "d")
-    change(job, "a")
+    job.add_inputs("d")
+    job.change("a")
     return 0
 
 
 def _two_runs_without_c(job: Folder, open_output: OpenOutput) -> int:
     codes = []
     for name in "de":
-        add(job, name)
+        job.add_inputs(name)
         loaded = without(load_job(str(job.folder)), "c.csv")
-        codes.append(run_job(loaded, Options(open_output=open_output)).exit_code)
+        codes.append(run_job(loaded, job.options(open_output=open_output)).exit_code)
     return max(codes)
 
 
 def _run_with_a_clock_ahead(job: Folder, open_output: OpenOutput) -> int:
-    options = Options(open_output=open_output, clock=an_hour_ahead)
-    return run_job(load_job(str(job.folder)), options).exit_code
+    return job.run(open_output=open_output, clock=an_hour_ahead).exit_code
 
 
 def _holds_c(judged: Judged | None, present: Taken) -> None:
@@ -118,151 +118,101 @@ RESUMED_WITH_MORE = then(
 TWO_PARTS = then(published("ab", "c"), adding("d"))
 BEHIND = then(published("a", "b"), adding("c"))
 GOES_ON = then(published("ab"), adding("cdef"), interrupted)
-AGELESS: dict[str, object] = {"batch.upkeep.prune.SAFE_AGE": timedelta()}
+AGELESS = Retention(safe_age=timedelta())
 LET_GO_AND_TIDY = (UNPAUSE, RUN, PRUNE)
 OUTDATED = then(adding("a"), long_ago, published("", "b"), configured(output=WINDOW), adding("c"))
 MODEL_ONLY = then(adding("ab"), just_before_the_plan, aged)
 FORGETTING = then(configured(output=NOTHING_RETAINED), published("a", "b", "c", "d"), aged)
 
 
-def meeting(
-    name: str,
-    prepare: Callable[[Folder], None],
-    commands: Sequence[Command] = (RUN,),
-    again: Sequence[Command] = (RUN,),
-    constants: dict[str, object] | None = None,
-    damage: Callable[[Folder], str] | None = None,
-) -> Scenario:
+def meets(
+    name: str, prepare: Callable[[Folder], None], commands: Sequence[Command],
+    again: Sequence[Command], other: Sequence[Command], *, codes: Collection[int] = (0,),
+    other_codes: Collection[int] = (0,), ends_paused: bool = False, points: int = 30, **more: Any,
+) -> Meeting:  # fmt: skip
     """A scenario in which nobody's work need be kept: the other one may have done it already."""
-    return Scenario(name, prepare, commands, again, constants or {}, damage, keeps_work=False)
+    scenario = Scenario(name, prepare, commands, again, keeps_work=False, **more)
+    return Meeting(scenario, other, codes, other_codes, ends_paused, points)
 
+
+PACKING: dict[str, Any] = {"packing": PACKED}
+FORGETTING_TOO: dict[str, Any] = {"retention": FORGETFUL}
+MORE = RESUMED_WITH_MORE
+PAUSES: dict[str, Any] = {"ends_paused": True, "points": 10}
+TAKEN: dict[str, Any] = {"codes": (0, 66, 75), "points": 20}
 
 MEETINGS = (
-    Meeting(meeting("two-first-runs", adding("abc"), constants=PACKED), [RUN]),
-    Meeting(meeting("two-resuming", RESUMED, constants=PACKED), [RUN]),
-    Meeting(meeting("two-resuming-with-more", RESUMED_WITH_MORE, constants=PACKED), [RUN]),
-    Meeting(
-        meeting("run-and-later-run", then(published("ab"), adding("c")), [RUN_OF_C]), [ARRIVAL, RUN]
+    meets("two-first-runs", adding("abc"), [RUN], [RUN], [RUN], **PACKING),
+    meets("two-resuming", RESUMED, [RUN], [RUN], [RUN], **PACKING),
+    meets("two-resuming-with-more", MORE, [RUN], [RUN], [RUN], **PACKING),
+    meets(
+        "run-and-later-run", then(published("ab"), adding("c")), [RUN_OF_C], [RUN], [ARRIVAL, RUN]
     ),
-    Meeting(
-        meeting("run-and-rollback", BEHIND, [UNCLAIMED_RUN], [UNPAUSE, RUN]),
-        [rolling_back(1)],
-        codes=(0, 3),
-        ends_paused=True,
+    meets(
+        "run-and-rollback", BEHIND, [UNCLAIMED_RUN], [UNPAUSE, RUN], [rolling_back(1)],
+        codes=(0, 3), ends_paused=True,
     ),
-    Meeting(
-        meeting("rollback-and-run", BEHIND, [rolling_back(1)], [UNPAUSE, RUN]),
-        [RUN],
-        other_codes=(0, 3),
-        ends_paused=True,
-        points=10,
+    meets(
+        "rollback-and-run", BEHIND, [rolling_back(1)], [UNPAUSE, RUN], [RUN],
+        other_codes=(0, 3), **PAUSES,
     ),
-    Meeting(
-        meeting("rollback-and-prune", FORGETTING, [rolling_back(3)], LET_GO_AND_TIDY, FORGETFUL),
-        [PRUNE],
-        ends_paused=True,
-        points=10,
+    meets(
+        "rollback-and-prune", FORGETTING, [rolling_back(3)], LET_GO_AND_TIDY, [PRUNE],
+        **FORGETTING_TOO, **PAUSES,
     ),
-    Meeting(
-        meeting("prune-and-rollback", FORGETTING, [PRUNE], LET_GO_AND_TIDY, FORGETFUL),
-        [rolling_back(3)],
-        ends_paused=True,
-        points=10,
+    meets(
+        "prune-and-rollback", FORGETTING, [PRUNE], LET_GO_AND_TIDY, [rolling_back(3)],
+        **FORGETTING_TOO, **PAUSES,
     ),
-    Meeting(
-        meeting(
-            "rollback-and-what-forgets-its-version",
-            then(FORGETTING, adding("c")),
-            [rolling_back(3)],
-            LET_GO_AND_TIDY,
-            FORGETFUL,
-        ),
-        [TWO_RUNS_WITHOUT_C, PRUNE],
-        codes=(0, 66),
-        other_codes=(0, 3),
-        points=10,
+    meets(
+        "rollback-and-what-forgets-its-version", then(FORGETTING, adding("c")), [rolling_back(3)],
+        LET_GO_AND_TIDY, [TWO_RUNS_WITHOUT_C, PRUNE],
+        codes=(0, 66), other_codes=(0, 3), points=10, **FORGETTING_TOO,
     ),
-    Meeting(
-        meeting(
-            "run-and-what-forgets-its-version",
-            then(FORGETTING, adding("c")),
-            [RUN_AHEAD],
-            [RUN],
-            FORGETFUL,
-        ),
-        [TWO_RUNS_WITHOUT_C, PRUNE],
+    meets(
+        "run-and-what-forgets-its-version", then(FORGETTING, adding("c")), [RUN_AHEAD], [RUN],
+        [TWO_RUNS_WITHOUT_C, PRUNE], **FORGETTING_TOO,
     ),
-    Meeting(
-        meeting("run-and-prune", then(FORGETTING, adding("e")), [RUN], [RUN], FORGETFUL), [PRUNE]
+    meets(
+        "run-and-prune", then(FORGETTING, adding("e")), [RUN], [RUN], [PRUNE], **FORGETTING_TOO
     ),
-    Meeting(meeting("resuming-and-prune", RESUMED, constants=PACKED), [PRUNE]),
-    Meeting(meeting("resuming-with-more-and-prune", RESUMED_WITH_MORE, constants=PACKED), [PRUNE]),
-    Meeting(meeting("prune-and-resuming", RESUMED, [PRUNE], constants=PACKED), [RUN], points=20),
-    Meeting(
-        meeting("prune-and-resuming-with-more", RESUMED_WITH_MORE, [PRUNE], constants=PACKED),
-        [RUN],
-        points=20,
-    ),
+    meets("resuming-and-prune", RESUMED, [RUN], [RUN], [PRUNE], **PACKING),
+    meets("resuming-with-more-and-prune", MORE, [RUN], [RUN], [PRUNE], **PACKING),
+    meets("prune-and-resuming", RESUMED, [PRUNE], [RUN], [RUN], points=20, **PACKING),
+    meets("prune-and-resuming-with-more", MORE, [PRUNE], [RUN], [RUN], points=20, **PACKING),
     # Its order alone makes it safe; the age is for who has no plan yet.
-    Meeting(meeting("prune-and-run", BEHIND, [PRUNE], [RUN], AGELESS), [RUN], points=12),
-    Meeting(meeting("prune-and-run-goes-on", GOES_ON, [PRUNE], [RUN], AGELESS), [RUN], points=12),
-    Meeting(meeting("held-run-and-discard", held, [RELAXED_RUN], [RELAXED_RUN]), [DISCARD]),
-    Meeting(
-        meeting("discard-and-held-run", held, [DISCARD], [RELAXED_RUN]), [RELAXED_RUN], points=3
+    meets("prune-and-run", BEHIND, [PRUNE], [RUN], [RUN], points=12, retention=AGELESS),
+    meets("prune-and-run-goes-on", GOES_ON, [PRUNE], [RUN], [RUN], points=12, retention=AGELESS),
+    meets("held-run-and-discard", held, [RELAXED_RUN], [RELAXED_RUN], [DISCARD]),
+    meets("discard-and-held-run", held, [DISCARD], [RELAXED_RUN], [RELAXED_RUN], points=3),
+    meets("run-and-window", OUTDATED, [UNCLAIMED_RUN], [IN_WINDOW], [UNCLAIMED_RUN]),
+    meets(
+        "repair-and-run", TWO_PARTS, [REPAIR], [REPAIR, RUN], [UNCLAIMED_RUN], damage=flip_a_part
     ),
-    Meeting(meeting("run-and-window", OUTDATED, [UNCLAIMED_RUN], [IN_WINDOW]), [UNCLAIMED_RUN]),
-    Meeting(
-        meeting("repair-and-run", TWO_PARTS, [REPAIR], [REPAIR, RUN], damage=flip_a_part),
-        [UNCLAIMED_RUN],
+    meets(
+        "run-and-repair", TWO_PARTS, [UNCLAIMED_RUN], [REPAIR, RUN], [REPAIR], damage=flip_a_part
     ),
-    Meeting(
-        meeting("run-and-repair", TWO_PARTS, [UNCLAIMED_RUN], [REPAIR, RUN], damage=flip_a_part),
-        [REPAIR],
+    meets("backfill-and-run", CHANGING_B, [filling_back("a.csv", "c.csv")], [RUN], [RUN]),
+    meets(
+        "run-and-backfill", CHANGING_B, [UNCLAIMED_RUN], [RUN], [filling_back("*")],
+        codes=(0, 75), other_codes=(0, 75),
     ),
-    Meeting(
-        meeting("backfill-and-run", CHANGING_B, [filling_back("a.csv", "c.csv")], [RUN]), [RUN]
+    meets(
+        "backfill-and-prune", CHANGING_B, [filling_back("*")], [RUN], [PRUNE], **FORGETTING_TOO
     ),
-    Meeting(
-        meeting("run-and-backfill", CHANGING_B, [UNCLAIMED_RUN], [RUN]),
-        [filling_back("*")],
-        codes=(0, 75),
-        other_codes=(0, 75),
-    ),
-    Meeting(
-        meeting("backfill-and-prune", CHANGING_B, [filling_back("*")], [RUN], FORGETFUL), [PRUNE]
-    ),
-    Meeting(
-        meeting("publish-and-run", held, [PUBLISH], [RELAXED_RUN]),
-        [RELAXED_RUN],
-        codes=(0, 66, 75),
-        points=20,
-    ),
-    Meeting(
-        meeting("publish-and-discard", held, [PUBLISH], [RELAXED_RUN]),
-        [DISCARD],
-        codes=(0, 66, 75),
-        points=20,
-    ),
-    Meeting(meeting("model-and-prune", MODEL_ONLY, [RUN], [RUN]), [PRUNE]),
-)
-
-
-@pytest.fixture(scope="session")
-def bench(tiny_model: Path) -> Iterator[Bench]:
-    """One place for all meetings of this process."""
-    with Bench.open(tiny_model) as opened:
-        yield opened
+    meets("publish-and-run", held, [PUBLISH], [RELAXED_RUN], [RELAXED_RUN], **TAKEN),
+    meets("publish-and-discard", held, [PUBLISH], [RELAXED_RUN], [DISCARD], **TAKEN),
+    meets("model-and-prune", MODEL_ONLY, [RUN], [RUN], [PRUNE]),
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("met", MEETINGS, ids=lambda met: met.scenario.name)
 def test_the_promise_holds_whenever_another_one_comes(
     met: Meeting,
     bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """Before each operation in turn, the other one does all of its work."""
-    prepared(met.scenario, monkeypatch)
     times = next(at for at in count(1) if not meet(bench.start(met.scenario), met, at)) - 1
     record_property("points", times)
     assert times >= met.points
@@ -289,11 +239,9 @@ def test_the_promise_holds_when_one_who_comes_dies_too(
     met: Meeting,
     both: bool,
     bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """At some operation; then the first one goes on, or dies a little later."""
-    prepared(met.scenario, monkeypatch)
     times = next(
         at for at in count(1) if not meet_and_die(bench.start(met.scenario), met, at, both=both)
     )

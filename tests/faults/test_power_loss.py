@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,16 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from batch.job.job_file import load_job
-from batch.logs import utc_now
+from batch.output.open import open_output
 from batch.run.lock import Lock, output_lock, state_files
-from batch.store import open_store
-from batch.upkeep.repair import look_for_damage, repair
+from tests.faults.bench import Folder, in_memory
+from tests.faults.commands import REPAIR
 from tests.faults.crash_states import Operation
-from tests.faults.power_bench import Bench, Scenario, configure
-from tests.faults.power_loss import OUT, Recording, State
+from tests.faults.power_cuts import OUT, PowerCuts, Recording, Scenario, State, configure
 from tests.faults.tracing import why_no_trace
-from tests.support.jobs import JobFolder
 
 AT_LENGTH = os.environ.get("POWER_LOSS", "")
 SEED = os.environ.get("POWER_LOSS_SEED", "1")
@@ -40,35 +35,35 @@ _WHY_NOT = why_no_trace()
 pytestmark = [
     # One process records each scenario once, for all tests.
     pytest.mark.xdist_group("power loss"),
-    pytest.mark.skipif(bool(_WHY_NOT), reason=_WHY_NOT),
+    pytest.mark.skipif(bool(_WHY_NOT), reason=f"NOTHING IS KNOWN ABOUT POWER CUTS: {_WHY_NOT}"),
     pytest.mark.timeout(0 if AT_LENGTH else 120),
 ]
 
 
-def _first(job: JobFolder) -> None:
+def _first(job: Folder) -> None:
     job.add("1.csv", [("a", 1, 2), ("b", 3, 4)])
     job.add("größe.csv", [("c", 0.5, 0), ("d", "oops", 1)])
 
 
-def _second(job: JobFolder) -> None:
+def _second(job: Folder) -> None:
     job.add("3.csv", [("e", 2, 2)])
 
 
-def _changed(job: JobFolder) -> None:
+def _changed(job: Folder) -> None:
     job.add("größe.csv", [("c", 9, 9)])
 
 
-def _too_few(job: JobFolder) -> None:
+def _too_few(job: Folder) -> None:
     _second(job)
     configure(job, min_rows=5)
 
 
-def _replacing(job: JobFolder) -> None:
+def _replacing(job: Folder) -> None:
     _first(job)
     configure(job, mode="replace")
 
 
-def _litter(job: JobFolder) -> None:
+def _litter(job: Folder) -> None:
     """Garbage of every kind, from long ago."""
     for path in (
         "data/20200101T000000.000Z-aaaaaa/00000-aaaaaaaa.parquet",
@@ -86,15 +81,15 @@ def _litter(job: JobFolder) -> None:
             os.utime(found, (a_month_ago, a_month_ago))
 
 
-def _damage(job: JobFolder) -> None:
-    """A part of both versions loses its end."""
+def _damage(job: Folder) -> str:
+    """A part of both versions loses its end; returns its path."""
     part = min(job.output.glob("data/*/*.parquet"))
     part.write_bytes(part.read_bytes()[:-1])
+    return str(part.relative_to(job.output))
 
 
-def _repair(job: JobFolder) -> None:
-    store, loaded = open_store(str(job.output)), load_job(str(job.folder))
-    repair(store, loaded, look_for_damage(store, loaded), yes=False, clock=utc_now)
+def _repair(job: Folder) -> None:
+    assert REPAIR.act(job, open_output) == 0
 
 
 SCENARIOS = (
@@ -145,24 +140,17 @@ every_kill = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Bench]:
+def cuts(tiny_model: Path) -> Iterator[PowerCuts]:
     """A job in memory where possible: no disk has to sync for what the model decides."""
-    memory = Path("/dev/shm")
-    usable = os.access(memory, os.W_OK)
-    folder = (
-        Path(tempfile.mkdtemp(prefix="power-loss-", dir=memory))
-        if usable
-        else tmp_path_factory.mktemp("power")
-    )
-    job = JobFolder.make(folder.resolve() / "job", tiny_model)
-    yield Bench(job, folder, (*SCENARIOS, *MORE_SCENARIOS))
-    shutil.rmtree(folder)
+    with in_memory() as folder:
+        job = Folder.make(folder / "job", tiny_model)
+        yield PowerCuts(job, folder, (*SCENARIOS, *MORE_SCENARIOS))
 
 
 @every_scenario
-def test_no_file_gets_its_name_before_its_content_is_synced(bench: Bench, name: str) -> None:
+def test_no_file_gets_its_name_before_its_content_is_synced(cuts: PowerCuts, name: str) -> None:
     """So no power cut leaves a torn receipt, plan, part or manifest under its own name."""
-    recording = bench.recording(name)
+    recording = cuts.recording(name)
     system = recording.begin.copy()
     for operation in recording.operations:
         if operation.verb in {"link", "rename"} and operation.target.startswith(OUT):
@@ -171,9 +159,9 @@ def test_no_file_gets_its_name_before_its_content_is_synced(bench: Bench, name: 
 
 
 @every_scenario
-def test_a_power_cut_takes_nothing_back(bench: Bench, name: str) -> None:
+def test_a_power_cut_takes_nothing_back(cuts: PowerCuts, name: str) -> None:
     """Versions that were there, shown or reported are there, whole, at every moment."""
-    states = list(bench.recording(name).states(seed=SEED))
+    states = list(cuts.recording(name).states(seed=SEED))
     for state in states:
         assert not state.troubles(), state.label
     print(f"{name}: {len(states):,} states")  # noqa: T201  # shown by pytest -rP
@@ -181,9 +169,9 @@ def test_a_power_cut_takes_nothing_back(bench: Bench, name: str) -> None:
 
 
 @every_scenario
-def test_all_that_a_finished_command_wrote_is_durable(bench: Bench, name: str) -> None:
+def test_all_that_a_finished_command_wrote_is_durable(cuts: PowerCuts, name: str) -> None:
     """Not only what a version needs: also the record of the run, and a note that gives it up."""
-    system, _ = bench.recording(name).end()
+    system, _ = cuts.recording(name).end()
     written = {
         path: content
         for path, content in system.tree().items()
@@ -194,30 +182,30 @@ def test_all_that_a_finished_command_wrote_is_durable(bench: Bench, name: str) -
 
 
 @every_scenario
-def test_after_a_power_cut_one_run_completes(bench: Bench, name: str) -> None:
+def test_after_a_power_cut_one_run_completes(cuts: PowerCuts, name: str) -> None:
     """Whatever is left of unfinished work neither blocks nor falsifies the next run."""
-    recording = bench.recording(name)
+    recording = cuts.recording(name)
     states = _sample(recording, SAMPLE)
-    _recover(bench, name, recording, states)
+    _recover(cuts, name, recording, states)
     print(f"{name}: {len(states):,} states recovered")  # noqa: T201
 
 
 @every_kill
-def test_a_run_after_a_kill_is_as_durable(bench: Bench, name: str, kill: str) -> None:
+def test_a_run_after_a_kill_is_as_durable(cuts: PowerCuts, name: str, kill: str) -> None:
     """A killed run leaves names that it did not sync; the next run does not rest upon them."""
-    operations, judged = bench.recording(name).operations, 0
+    operations, judged = cuts.recording(name).operations, 0
     kills = [
         done
         for done, operation in enumerate(operations, start=1)
         if operation.verb in {"mkdir", "link", "rename"} and re.search(kill, str(operation))
     ]
     for done in kills:
-        resumed = bench.resume(name, done)
+        resumed = cuts.resume(name, done)
         for state in resumed.states(seed=SEED):
             label = f"killed after {operations[done - 1]}; {state.label}"
             assert not state.troubles(), label
             judged += 1
-        _recover(bench, name, resumed, _sample(resumed, 1))
+        _recover(cuts, name, resumed, _sample(resumed, 1))
     print(f"{name}: {len(kills)} kills, {judged:,} states")  # noqa: T201
     assert kills
 
@@ -232,10 +220,10 @@ def _is_file(operation: Operation) -> bool:
     ids=["files", "folders", "the folder of the output's name"],
 )
 def test_without_its_syncs_a_run_is_not_durable(
-    bench: Bench, needless: Callable[[Operation], bool]
+    cuts: PowerCuts, needless: Callable[[Operation], bool]
 ) -> None:
     """These tests can fail: what the recorded run would have left if it had not synced."""
-    first = bench.recording("first run")
+    first = cuts.recording("first run")
     kept = [one for one in first.operations if one.verb != "sync" or not needless(one)]
     assert len(kept) < len(first.operations)
     assert any(
@@ -257,10 +245,10 @@ def test_a_torn_note_in_the_lock_blocks_nothing(tmp_path: Path) -> None:
             pass
 
 
-def _recover(bench: Bench, name: str, recording: Recording, states: list[State]) -> None:
+def _recover(cuts: PowerCuts, name: str, recording: Recording, states: list[State]) -> None:
     for number, state in enumerate(states):
         try:
-            bench.recover(name, recording.inputs, state, same_host=number % 3 == 0)
+            cuts.recover(name, recording, state, same_host=number % 3 == 0)
         except BaseException as error:
             error.add_note(f"{name}: {state.label}")
             raise

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill_bench import Bench, ErrorPoint, Verdict, require_one_block, shape
-from tests.faults.kill_points import SCENARIOS, Point, spread
-from tests.faults.system_calls import ROOT, ColdCommand, WarmCommand, why_not
+from tests.faults.bench import Bench
+from tests.faults.hosts import ROOT
+from tests.faults.kills import SCENARIOS, Calls, ErrorPoint, Point, require_one_block, shape, spread
+from tests.faults.system_calls import ColdCommand, WarmCommand
+from tests.faults.tracing import why_no_trace
 from tests.support.jobs import JobFolder
 
-traced = pytest.mark.skipif(bool(why_not()), reason=why_not())
+traced = pytest.mark.skipif(bool(why_no_trace()), reason=why_no_trace())
 
 
 def some(points: list[Point]) -> list[Point]:
@@ -26,12 +28,12 @@ def some(points: list[Point]) -> list[Point]:
     return points if "BATCH_PREDICT_TORTURE" in os.environ else spread(points, 4)
 
 
-def reaches(strike: Callable[[], Verdict]) -> bool:
+def reaches(strike: Callable[[], bool]) -> bool:
     """Whether the call was struck: calls are counted, and now and then the machine makes one more.
 
     Whatever was struck instead is judged all the same.
     """
-    return any(strike().reached for _ in range(3))
+    return any(strike() for _ in range(3))
 
 
 @contextmanager
@@ -60,45 +62,45 @@ def warm() -> Iterator[WarmCommand]:
 @traced
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_command_killed_or_refused_anywhere_loses_nothing(
-    name: str, tmp_path: Path, tiny_model: Path, warm: WarmCommand
+    name: str, tmp_path: Path, bench: Bench, warm: WarmCommand
 ) -> None:
     """What was published stays, an error is told, and the next run publishes every record once."""
-    bench = Bench(SCENARIOS[name], model=tiny_model, folder=tmp_path, command=warm)
-    for call in some(bench.kill_points()):
-        assert reaches(partial(bench.kill, call)), call.text
-    for point in some(bench.error_points()):
-        assert reaches(partial(bench.fail, point)), str(point)
+    calls = Calls(bench, name, start=warm, temporary=tmp_path)
+    for call in some(calls.kill_points()):
+        assert reaches(partial(calls.kill, call)), call.text
+    for point in some(calls.error_points()):
+        assert reaches(partial(calls.fail, point)), str(point)
 
 
 @traced
 def test_the_command_as_cron_starts_it_makes_the_same_calls(
-    tmp_path: Path, tiny_model: Path, warm: WarmCommand
+    tmp_path: Path, bench: Bench, warm: WarmCommand
 ) -> None:
     """So what holds for the forked one holds for it; killed at its commit, it does too."""
-    bench = Bench(SCENARIOS["first run"], model=tiny_model, folder=tmp_path, command=warm)
-    forked = bench.calls()
-    bench.start_with(ColdCommand())
-    cold = bench.calls()
+    calls = Calls(bench, "first run", start=warm, temporary=tmp_path)
+    forked = calls.all()
+    calls.start_with(ColdCommand())
+    cold = calls.all()
     assert [(call.name, shape(call)) for call in cold] == [
         (call.name, shape(call)) for call in forked
     ]
     commit = next(call for call in cold if call.name == "link" and "/manifests/" in call.text)
-    assert bench.kill(commit).reached
-    assert bench.fail(ErrorPoint(commit, "EIO")).reached
+    assert calls.kill(commit)
+    assert calls.fail(ErrorPoint(commit, "EIO"))
 
 
 @traced
 def test_the_points_are_in_every_place_and_of_every_kind(
-    tmp_path: Path, tiny_model: Path, warm: WarmCommand
+    tmp_path: Path, bench: Bench, warm: WarmCommand
 ) -> None:
     """A folder or a call that nobody strikes would be a hole in the proof."""
-    bench = Bench(SCENARIOS["first run"], model=tiny_model, folder=tmp_path, command=warm)
-    points = bench.kill_points()
+    calls = Calls(bench, "first run", start=warm, temporary=tmp_path)
+    points = calls.kill_points()
     assert {"openat", "write", "fsync", "link", "rename", "unlink", "mkdir", "rmdir"} <= {
         call.name for call in points
     }
     touched = {Path(path) for call in points for path in call.paths}
-    written = {path for path in bench.job.output.iterdir() if path.name != ".tmp"}
+    written = {path for path in calls.job.output.iterdir() if path.name != ".tmp"}
     assert written <= {parent for path in touched for parent in (path, *path.parents)}
     assert len(points) > 100
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
 
 import pytest
 
 from batch.client import Predictions
 from batch.errors import BatchError
-from tests.faults.bench import Folder, Round, Scenario
-from tests.faults.s3_bench import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
-from tests.faults.starts import add, published
+from tests.faults.bench import Round, Scenario
+from tests.faults.s3_strikes import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
+from tests.faults.scenarios import published
 from tests.faults.test_s3_faults import TROUBLES
 from tests.faults.watching import _comparable, judge
 
@@ -27,18 +24,11 @@ by_trouble = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def bench(tiny_model: Path) -> Iterator[S3Bench]:
-    """One server for all tests of this module."""
-    with S3Bench.open(tiny_model) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def served(bench: S3Bench) -> tuple[Round, Predictions]:
+def served(s3: S3Bench) -> tuple[Round, Predictions]:
     """An application that serves the first version, when a second one is published."""
-    begun = bench.start(START)
+    begun = s3.start(START)
     predictions = Predictions(OUTPUT_URL)
-    add(cast("Folder", begun.job), "cd")
+    begun.job.add_inputs("cd")
     assert begun.perform(START.commands) == 0
     return begun, predictions
 
@@ -51,15 +41,15 @@ def is_whole(predictions: Predictions, begun: Round) -> bool:
 
 @by_trouble
 def test_a_refresh_ends_in_a_whole_version(
-    trouble: Trouble, served: tuple[Round, Predictions], bench: S3Bench
+    trouble: Trouble, served: tuple[Round, Predictions], s3: S3Bench
 ) -> None:
     """The old one with an error, or the new one; and the next refresh mends it."""
     begun, before = served
     for at in range(1, 100):
         predictions = copy.copy(before)
-        bench.proxy.decide = strike = Strike(trouble, at)
+        s3.proxy.decide = strike = Strike(trouble, at)
         changed = predictions.refresh()
-        bench.proxy.reset()
+        s3.proxy.reset()
         assert is_whole(predictions, begun)
         assert predictions.version == (2 if changed else 1)
         assert changed or (strike.first and predictions.last_error)
@@ -76,12 +66,12 @@ def test_a_refresh_ends_in_a_whole_version(
 
 @by_trouble
 def test_an_application_starts_with_a_whole_version_or_not_at_all(
-    trouble: Trouble, served: tuple[Round, Predictions], bench: S3Bench
+    trouble: Trouble, served: tuple[Round, Predictions], s3: S3Bench
 ) -> None:
     """It is told what is wrong."""
     begun, _ = served
     for at in range(1, 100):
-        bench.proxy.decide = strike = Strike(trouble, at)
+        s3.proxy.decide = strike = Strike(trouble, at)
         try:
             predictions = Predictions(OUTPUT_URL)
         except BatchError as error:
@@ -91,7 +81,7 @@ def test_an_application_starts_with_a_whole_version_or_not_at_all(
         else:
             assert predictions.version == 2
             assert is_whole(predictions, begun)
-        bench.proxy.reset()
+        s3.proxy.reset()
         if not strike.first:
             return
     pytest.fail("a start takes a few requests")

@@ -6,17 +6,15 @@ import random
 import re
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from batch.logs import utc_now
 from batch.store import s3client
-from tests.faults.bench import RUN, Command, Round, Scenario, prepared
+from tests.faults.bench import RUN, Command, Round, Scenario
 from tests.faults.commands import beaten
-from tests.faults.s3_bench import OBJECTS, TORTURE, Mixture, S3Bench, Strike, Trouble
-from tests.faults.scenarios import PACKED
-from tests.faults.starts import adding, changing, interrupted, published, then
+from tests.faults.s3_strikes import OBJECTS, TORTURE, Mixture, S3Bench, Strike, Trouble
+from tests.faults.scenarios import PACKED, adding, changing, interrupted, published, then
 from tests.support.proxy import Fault
 
 #: How many requests each trouble strikes where there is not time for all.
@@ -62,25 +60,17 @@ SILENT = Trouble("silent once", Fault("stall", seconds=60))
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(s3: S3Bench) -> Iterator[None]:  # noqa: ARG001  # It talks to that server.
     """Answers must come within a second."""
-    monkeypatch.setattr(s3client, "READ_TIMEOUT_SECONDS", 1)
-    s3client._client.cache_clear()
+    s3client.connect(read_timeout_seconds=1)
     yield
-    s3client._client.cache_clear()
+    s3client.disconnect()
 
 
-@pytest.fixture(scope="module")
-def bench(tiny_model: Path) -> Iterator[S3Bench]:
-    """One server for all faults of this module."""
-    with S3Bench.open(tiny_model) as opened:
-        yield opened
-
-
-FIRST = Scenario("first-run", adding("abc"), constants=PACKED)
+FIRST = Scenario("first-run", adding("abc"), packing=PACKED)
 INCREMENTAL = Scenario("incremental", then(published("ab"), adding("cd")))
 LOST_RACE = Scenario("lost-race", then(published("abc"), changing("a")), keeps_work=False)
-RESUME = Scenario("resume", then(published("ab"), adding("cdef"), interrupted), constants=PACKED)
+RESUME = Scenario("resume", then(published("ab"), adding("cdef"), interrupted), packing=PACKED)
 SCENARIOS = (FIRST, INCREMENTAL, LOST_RACE, RESUME)
 
 #: Every scenario with every trouble; without time for all, most troubles with one of them.
@@ -92,30 +82,30 @@ PAIRS = [
 ]
 
 
-def begin(bench: S3Bench, scenario: Scenario) -> tuple[Round, tuple[Command, ...]]:
+def begin(s3: S3Bench, scenario: Scenario) -> tuple[Round, tuple[Command, ...]]:
     """A fresh start, and what is done then."""
-    begun = bench.start(scenario)
-    return begun, (beaten(utc_now, meanwhile=bench.proxy.quiet) if scenario is LOST_RACE else RUN,)
+    begun = s3.start(scenario)
+    return begun, (beaten(utc_now, meanwhile=s3.proxy.quiet) if scenario is LOST_RACE else RUN,)
 
 
-def requests_of(bench: S3Bench, scenario: Scenario, trouble: Trouble) -> int:
+def requests_of(s3: S3Bench, scenario: Scenario, trouble: Trouble) -> int:
     """How many requests of a scenario a trouble can strike."""
     if scenario.name not in _requests:
-        begun, commands = begin(bench, scenario)
+        begun, commands = begin(s3, scenario)
         assert begun.perform(commands) == 0
-        _requests[scenario.name] = [request.name for request in bench.proxy.requests]
+        _requests[scenario.name] = [request.name for request in s3.proxy.requests]
     return sum(bool(re.search(trouble.only, name)) for name in _requests[scenario.name])
 
 
 _requests: dict[str, list[str]] = {}
 
 
-def strike(bench: S3Bench, scenario: Scenario, trouble: Trouble, at: int) -> bool:
+def strike(s3: S3Bench, scenario: Scenario, trouble: Trouble, at: int) -> bool:
     """Let the N-th request go wrong; whether there was such a request."""
-    begun, commands = begin(bench, scenario)
-    bench.proxy.decide = strike = Strike(trouble, at)
+    begun, commands = begin(s3, scenario)
+    s3.proxy.decide = strike = Strike(trouble, at)
     code = begun.perform(commands)
-    bench.proxy.reset()
+    s3.proxy.reset()
     assert not strike.is_endless, (at, strike.first)
     assert code in (trouble.codes if strike.first else {0}), (code, at, strike.first)
     begun.end()
@@ -124,30 +114,26 @@ def strike(bench: S3Bench, scenario: Scenario, trouble: Trouble, at: int) -> boo
 
 @pytest.mark.parametrize(("scenario", "trouble"), PAIRS)
 def test_the_promise_holds_whichever_request_goes_wrong(
-    scenario: Scenario, trouble: Trouble, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+    scenario: Scenario, trouble: Trouble, s3: S3Bench
 ) -> None:
     """Each request in turn: nothing is lost, nothing is twice, and running again mends it."""
-    prepared(scenario, monkeypatch)
     if TORTURE:
-        assert next(at for at in count(1) if not strike(bench, scenario, trouble, at)) > 5
+        assert next(at for at in count(1) if not strike(s3, scenario, trouble, at)) > 5
         return
     chosen = random.Random(f"{scenario.name} {trouble.name}")
-    for at in chosen.sample(range(1, requests_of(bench, scenario, trouble) + 1), SAMPLE):
-        assert strike(bench, scenario, trouble, at)
+    for at in chosen.sample(range(1, requests_of(s3, scenario, trouble) + 1), SAMPLE):
+        assert strike(s3, scenario, trouble, at)
 
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "scenario", SCENARIOS if TORTURE else (RESUME,), ids=lambda scenario: scenario.name
 )
-def test_an_answer_that_does_not_come_is_not_waited_for(
-    scenario: Scenario, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_that_does_not_come_is_not_waited_for(scenario: Scenario, s3: S3Bench) -> None:
     """It is asked for again, and the run ends well."""
-    prepared(scenario, monkeypatch)
-    chosen = range(1, requests_of(bench, scenario, SILENT) + 1)
+    chosen = range(1, requests_of(s3, scenario, SILENT) + 1)
     for at in chosen if TORTURE else random.Random(scenario.name).sample(chosen, 1):
-        assert strike(bench, scenario, SILENT, at)
+        assert strike(s3, scenario, SILENT, at)
 
 
 @pytest.mark.parametrize("seed", range(20 if TORTURE else 1))
@@ -156,14 +142,13 @@ def test_an_answer_that_does_not_come_is_not_waited_for(
     "scenario", SCENARIOS if TORTURE else (RESUME,), ids=lambda scenario: scenario.name
 )
 def test_the_promise_holds_when_anything_goes_wrong_at_any_time(
-    scenario: Scenario, share: float, seed: int, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+    scenario: Scenario, share: float, seed: int, s3: S3Bench
 ) -> None:
     """Several runs in bad weather, and one when it has cleared up."""
-    prepared(scenario, monkeypatch)
-    begun, commands = begin(bench, scenario)
-    bench.proxy.decide = Mixture(WEATHER, share, seed)
+    begun, commands = begin(s3, scenario)
+    s3.proxy.decide = Mixture(WEATHER, share, seed)
     for _ in range(3):
         assert begun.perform(commands) in GONE
         commands = (RUN,)
-    bench.proxy.reset()
+    s3.proxy.reset()
     begun.end()

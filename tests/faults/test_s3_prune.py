@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from batch.errors import BatchError
+from batch.output.retention import Retention
 from batch.store import open_store
-from batch.upkeep import prune as pruning
+from batch.upkeep.prune import prune
 from tests.faults.bench import Scenario
-from tests.faults.s3_bench import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
-from tests.faults.starts import published
+from tests.faults.s3_strikes import OUTPUT_URL, TORTURE, S3Bench, Strike, Trouble
+from tests.faults.scenarios import published
 from tests.support.proxy import Fault
 
 START = Scenario("pruned", published("ab", "c"))
 
 
-@pytest.fixture(scope="module")
-def bench(tiny_model: Path) -> Iterator[S3Bench]:
-    """One server for all tests of this module."""
-    with S3Bench.open(tiny_model) as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("lasts", ["once", "request", "store"] if TORTURE else ["once"])
 @pytest.mark.parametrize("kind", ["behead", "truncate", "lose"])
-def test_nothing_is_deleted_that_a_version_names(
-    kind: str, lasts: str, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_deleted_that_a_version_names(kind: str, lasts: str, s3: S3Bench) -> None:
     """Whichever answer is cut off: a listing that looks empty would doom everything."""
-    monkeypatch.setattr(pruning, "SAFE_AGE", -timedelta(days=1))
-    begun = bench.start(START)
+    everything = Retention(safe_age=-timedelta(days=1))
+    begun = s3.start(START)
     for at in count(1):
         trouble = Trouble(kind, Fault(kind), lasts)  # type: ignore[arg-type]
-        bench.proxy.decide = strike = Strike(trouble, at)
+        s3.proxy.decide = strike = Strike(trouble, at)
         try:
-            pruning.prune(open_store(OUTPUT_URL), retain=timedelta(days=30), delete=True)
+            store, retain = open_store(OUTPUT_URL), timedelta(days=30)
+            prune(store, retain=retain, delete=True, retention=everything)
         except BatchError:
             assert lasts != "once"
-        bench.proxy.reset()
+        s3.proxy.reset()
         assert begun.watcher.look()
         if not strike.first:
             return

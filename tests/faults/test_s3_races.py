@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from tests.conftest import talking_to
 from tests.faults.hosts import Host, at_once, several
 from tests.support import servers
 from tests.support.jobs import JobFolder
+from tests.support.racing import race
 from tests.support.s3jobs import S3JobFolder
 from tests.support.servers import Bucket
 
@@ -35,32 +34,7 @@ PLACES = ("rgw",)
 pytestmark = pytest.mark.timeout(3600)
 
 
-@pytest.fixture
-def writers() -> Iterator[ThreadPoolExecutor]:
-    """As many threads as there are writers."""
-    with ThreadPoolExecutor(WRITERS) as pool:
-        yield pool
-
-
-def winners(
-    writers: ThreadPoolExecutor, act: Callable[[int], None], lost: type[Exception]
-) -> list[int]:
-    """Let all act at the same moment; those that were not told that they lost."""
-    barrier = threading.Barrier(WRITERS)
-
-    def attempt(number: int) -> bool:
-        barrier.wait()
-        try:
-            act(number)
-        except lost:
-            return False
-        return True
-
-    won = list(writers.map(attempt, range(WRITERS)))
-    return [number for number in range(WRITERS) if won[number]]
-
-
-def test_every_race_to_create_has_one_winner(rgw: Bucket, writers: ThreadPoolExecutor) -> None:
+def test_every_race_to_create_has_one_winner(rgw: Bucket) -> None:
     """And what is there afterwards is his."""
     store = open_store(f"{rgw.url}/out")
     for round_ in range(ROUNDS):
@@ -69,15 +43,13 @@ def test_every_race_to_create_has_one_winner(rgw: Bucket, writers: ThreadPoolExe
         def create(number: int, path: str = path) -> None:
             store.create(path, b"%d" % number * 4000)
 
-        won = winners(writers, create, Exists)
+        won = race(create, Exists, writers=WRITERS)
         blob = store.read(path)
         assert blob is not None
         assert [blob.data] == [b"%d" % number * 4000 for number in won], f"round {round_}"
 
 
-def test_every_race_to_move_the_pointer_has_one_winner(
-    rgw: Bucket, writers: ThreadPoolExecutor
-) -> None:
+def test_every_race_to_move_the_pointer_has_one_winner(rgw: Bucket) -> None:
     """Of those that saw the same version; none is lost, none is overwritten."""
     store = open_store(f"{rgw.url}/out")
     store.replace("manifest.json", b"first", token=None)
@@ -88,7 +60,7 @@ def test_every_race_to_move_the_pointer_has_one_winner(
         def move(number: int, token: str = before.token, round_: int = round_) -> None:
             store.replace("manifest.json", b"%d of %d" % (number, round_), token=token)
 
-        won = winners(writers, move, Changed)
+        won = race(move, Changed, writers=WRITERS)
         after = store.read("manifest.json")
         assert after is not None
         assert [after.data] == [b"%d of %d" % (number, round_) for number in won], f"round {round_}"

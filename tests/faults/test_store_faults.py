@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from tests.faults.bench import Bench, Round, Scenario, crashes, prepared
+from tests.faults.bench import Bench, Round, Scenario, crashes
 from tests.faults.faulty import EFFECTS, EVERYTHING, FAULTS, Fault, Injector, Operation
 from tests.faults.scenarios import SCENARIOS
-
-
-@pytest.fixture(scope="session")
-def bench(tiny_model: Path) -> Iterator[Bench]:
-    """One place for all faults of this process."""
-    with Bench.open(tiny_model) as opened:
-        yield opened
 
 
 def points(scenario: Scenario, fault: Fault) -> int:
@@ -33,22 +25,17 @@ def test_the_promise_holds_whichever_operation_goes_wrong(
     scenario: Scenario,
     fault: Fault,
     bench: Bench,
-    monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
     """Each operation in turn: nothing is lost, nothing is twice, and running again mends it."""
-    prepared(scenario, monkeypatch)
     struck = next(at for at in count(1) if not strike(bench.start(scenario), fault, at)) - 1
     record_property("points", struck)
     assert struck >= points(scenario, fault)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_readers_see_whole_versions_at_every_moment(
-    scenario: Scenario, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readers_see_whole_versions_at_every_moment(scenario: Scenario, bench: Bench) -> None:
     """Before each operation of the store, and never an older one than before."""
-    prepared(scenario, monkeypatch)
     watched = bench.start(scenario)
 
     @contextmanager

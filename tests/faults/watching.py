@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import pandas as pd
@@ -24,6 +24,9 @@ import xxhash
 from batch.client import NotPublished, Predictions
 from tests.support import oracle
 from tests.support.jobs import JobFolder
+
+if TYPE_CHECKING:
+    from tests.faults.bench import Folder
 
 #: The predictions of a record; None for one that must be rejected.
 Wanted = dict[str, Any] | None
@@ -47,7 +50,7 @@ class Watcher:
     `damaged` is a file that somebody damaged on purpose.
     """
 
-    job: JobFolder
+    job: Folder
     client: Predictions | None = None
     versions: dict[int, bytes] = field(default_factory=dict)
     pointer: int = 0
@@ -55,6 +58,7 @@ class Watcher:
 
     def look(self) -> Judged | None:
         """Judge all there is now; returns the newest version, None if it has damage on purpose."""
+        self.job.mirror()
         versions = _versions(self.job.output)
         oldest = self._look_at_pointer(versions)
         kept = {number: data for number, data in versions.items() if number >= oldest}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch.inputs.pack import PACKED_INPUTS, SMALL_BYTES, pack
+from batch.inputs.pack import Packing, pack
 from batch.inputs.survey import Survey, survey
 from batch.job.job import Job
 from batch.job.job_file import load_job
@@ -112,10 +112,11 @@ def planned(path: str, size: int = 1, token: str = "t1") -> PlannedInput:
 
 def test_large_inputs_stand_alone_and_small_ones_together() -> None:
     """Every input is in exactly one slice."""
-    inputs = [planned(f"{number:05d}") for number in range(PACKED_INPUTS + 1)]
-    inputs.append(planned("big", SMALL_BYTES + 1))
-    groups = pack(inputs)
-    assert sorted(map(len, groups)) == [1, 1, PACKED_INPUTS]
+    packing = Packing()
+    inputs = [planned(f"{number:05d}") for number in range(packing.packed_inputs + 1)]
+    inputs.append(planned("big", packing.small_bytes + 1))
+    groups = pack(inputs, packing)
+    assert sorted(map(len, groups)) == [1, 1, packing.packed_inputs]
     assert sorted(one.path for group in groups for one in group) == sorted(
         one.path for one in inputs
     )

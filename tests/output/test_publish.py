@@ -12,11 +12,12 @@ import pytest
 from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
 from batch.job.job import Job
 from batch.job.job_file import load_job
-from batch.output import layout, retention
-from batch.output.ledger import MAX_SEGMENTS, LedgerEntry
+from batch.output import layout
+from batch.output.ledger import LedgerEntry
 from batch.output.manifest import Column, Counts, ModelInfo
 from batch.output.publish import move_pointer, publish
 from batch.output.read import newest_manifest, read_live, read_manifest
+from batch.output.retention import RETENTION, Retention
 from batch.output.version import Draft, Live, union_columns
 from batch.store import open_store
 from batch.store.base import Store
@@ -195,19 +196,18 @@ def test_the_pointer_never_moves_back(store: Store, loaded: Job) -> None:
     assert json.loads(Path(store.url, "manifest.json").read_text())["version"] == 2
 
 
-def test_a_number_that_was_pruned_is_no_version(
-    store: Store, loaded: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_number_that_was_pruned_is_no_version(store: Store, loaded: Job) -> None:
     """A writer that slept for months finds its number free, has lost, and extends the newest."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    last_one = Retention(versions=1)
     publish(store, loaded, read_live(store), drafting("1.csv", run_id="r1"), clock=clock)
     stale = read_live(store)
     for number in range(2, 5):
         later = clock() + timedelta(days=40 * number)
         publish(store, loaded, read_live(store), drafting(f"{number}.csv", run_id=f"r{number}"),
-                clock=lambda now=later: now)  # fmt: skip
+                clock=lambda now=later: now, retention=last_one)  # fmt: skip
     assert [entry.path[-6:] for entry in prune(store, retain=timedelta(0), delete=True).manifests]
-    published = publish(store, loaded, stale, drafting("late.csv", run_id="late"), clock=clock)
+    published = publish(store, loaded, stale, drafting("late.csv", run_id="late"), clock=clock,
+                        retention=last_one)  # fmt: skip
     assert published is not None
     assert published.version == 5
     assert set(read_live(store).ledger.paths()) == {"1.csv", "2.csv", "3.csv", "4.csv", "late.csv"}
@@ -215,17 +215,18 @@ def test_a_number_that_was_pruned_is_no_version(
 
 def test_many_segments_are_folded_into_one(store: Store, loaded: Job) -> None:
     """The last entry of each path stays the truth."""
-    for number in range(MAX_SEGMENTS + 2):
+    most = RETENTION.segments
+    for number in range(most + 2):
         publish(store, loaded, read_live(store), drafting("same", f"{number}", run_id=f"r{number}"),
                 clock=clock)  # fmt: skip
     live = read_live(store)
     assert live.manifest is not None
     assert len(live.manifest.ledger) == 2
-    assert len(live.ledger) == MAX_SEGMENTS + 3
-    assert live.manifest.totals.inputs == MAX_SEGMENTS + 3
+    assert len(live.ledger) == most + 3
+    assert live.manifest.totals.inputs == most + 3
     same = live.ledger.get("same")
     assert same is not None
-    assert same.run_id == f"r{MAX_SEGMENTS + 1}"
+    assert same.run_id == f"r{most + 1}"
 
 
 def test_a_damaged_ledger_is_named(store: Store, loaded: Job) -> None:

@@ -12,11 +12,8 @@ import pyarrow as pa
 import pytest
 
 from batch.errors import Damaged, NoInput
-from batch.job.job_file import load_job
-from batch.logs import utc_now
 from batch.reports.diff.compare import Comparison, DateChange, choose, compare
 from batch.store import open_store
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support.jobs import JobFolder, save_tiny_model
 from tests.support.published import Output, flip_byte, part
 
@@ -43,10 +40,8 @@ def _line(one: DateChange) -> tuple[str, str, int, int, int, int]:
 
 def go_back(job: JobFolder, to: int) -> None:
     """Roll back to a version and let runs go on."""
-    store, loaded = open_store(job.output_url), load_job(str(job.folder))
-    way = look_back(store, loaded, to=to)
-    roll_back(store, loaded, way, reason="a bad model", clock=utc_now)
-    unpause(store, loaded, clock=utc_now)
+    job.roll_back(to)
+    job.unpause()
 
 
 @pytest.fixture

@@ -9,12 +9,9 @@ from typing import Any
 
 import pytest
 
-from batch.job.job_file import load_job
-from batch.logs import utc_now
 from batch.output import layout
 from batch.reports.history import Event, History, read_history
 from batch.store import open_store
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
 
@@ -45,9 +42,8 @@ def eventful(job: JobFolder) -> JobFolder:
     job.configure(model={"methods": ["transform"]})
     job.run()
     job.configure()
-    store, loaded = open_store(job.output_url), load_job(str(job.folder))
-    roll_back(store, loaded, look_back(store, loaded, to=1), reason="bad", clock=utc_now)
-    unpause(store, loaded, clock=utc_now)
+    job.roll_back(1, "bad")
+    job.unpause()
     save_tiny_model(job.folder / "model.joblib", strength=0.01)
     job.run()
     return job

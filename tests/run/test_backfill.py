@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,14 @@ from click.testing import CliRunner
 
 from batch.cli import main
 from batch.errors import BatchError
-from batch.inputs import pack
+from batch.inputs.pack import Packing
 from batch.job.job_file import load_job
-from batch.output.open import open_output
-from batch.run.attempt import Options
 from batch.run.backfill import backfill, propose
 from batch.run.outcome import RunResult
 from batch.run.selection import Request
 from tests.faults.bench import process
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
-from tests.support.wrapped import Wrapped
 
 PATH = {"path": "data/{date}.csv"}
 
@@ -48,11 +46,14 @@ def days(job: JobFolder) -> JobFolder:
     return job
 
 
-def again(job: JobFolder, model: str | None = None, **conditions: Any) -> RunResult:
+def again(
+    job: JobFolder, model: str | None = None, before: Callable[[str, str], None] | None = None,
+    **conditions: Any,
+) -> RunResult:  # fmt: skip
     """A backfill in this process."""
     with job.mirrored():
         request = Request(**conditions, model=model)
-        return backfill(load_job(str(job.folder)), request, Options())
+        return backfill(load_job(str(job.folder)), request, job.options(before=before))
 
 
 def models(job: JobFolder) -> dict[str, str]:
@@ -242,11 +243,9 @@ def test_a_model_that_does_not_fit_the_columns_is_one_error(days: JobFolder) -> 
     assert days.judge()["version"] == 1
 
 
-def test_what_a_run_took_in_meanwhile_stays(
-    days: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_run_took_in_meanwhile_stays(days: JobFolder, tmp_path: Path) -> None:
     """The changed content wins over the backfill of the old one, which is named."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
+    days.packing = Packing(small_bytes=1)
     met = False
 
     def meet(verb: str, path: str) -> None:
@@ -258,13 +257,8 @@ def test_what_a_run_took_in_meanwhile_stays(
             with process(tmp_path / "elsewhere"):
                 assert days.run().version == 2
 
-    other = another_model(days)
-    with days.mirrored():
-        outcome = backfill(
-            load_job(str(days.folder)),
-            Request(first=date(2026, 1, 1), last=date(2026, 1, 3), model=str(other)),
-            Options(open_output=lambda found: Wrapped(open_output(found), meet)),
-        )
+    first, last = date(2026, 1, 1), date(2026, 1, 3)
+    outcome = again(days, str(another_model(days)), meet, first=first, last=last)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 3, 75)
     assert outcome.message.endswith("1 input left to the next backfill")
     found = models(days)
@@ -273,27 +267,20 @@ def test_what_a_run_took_in_meanwhile_stays(
     oracle.judge(days.output)
 
 
-def test_an_interrupted_backfill_goes_on_where_it_was(
-    days: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_backfill_goes_on_where_it_was(days: JobFolder) -> None:
     """What has a receipt is not predicted again, when the same is asked for."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
+    days.packing = Packing(small_bytes=1)
     receipts = 0
 
     def die(verb: str, path: str) -> None:
         nonlocal receipts
-        receipts += (
-            verb == "create"
-            and path.endswith(".json")
-            and path.rsplit("/", maxsplit=1)[-1][0] == "0"
-        )
+        name = path.rsplit("/", maxsplit=1)[-1]
+        receipts += verb == "create" and name.endswith(".json") and name[0] == "0"
         if verb == "create" and path.endswith("00002.json"):
             raise KeyboardInterrupt
 
-    everything = Request(inputs=("*",))
-    found = load_job(str(days.folder))
-    with days.mirrored(), pytest.raises(KeyboardInterrupt):
-        backfill(found, everything, Options(open_output=lambda job: Wrapped(open_output(job), die)))
+    with pytest.raises(KeyboardInterrupt):
+        again(days, before=die, inputs=("*",))
     assert receipts == 3
     done = {path.name for path in (days.output / "data").glob("*/*.parquet")}
     assert again(days, inputs=("2026-01-05.csv",)).added.inputs == 1
@@ -319,7 +306,7 @@ def test_a_run_that_meets_a_backfill_does_not_take_the_output_for_an_older_one(
             assert again(days, inputs=("2026-01-01.csv",)).version == 2
 
     days.add("2026-01-06.csv", day(6))
-    outcome = days.run(open_output=lambda found: Wrapped(open_output(found), meet))
+    outcome = days.run(before=meet)
     assert met
     assert (outcome.name, outcome.version) == ("published", 3), outcome.message
     days.judge()
@@ -384,7 +371,7 @@ def test_the_plan_names_every_date(days: JobFolder) -> None:
     days.add("2026-01-06.csv", day(6))
     with days.mirrored():
         request = Request(first=date(2026, 1, 4))
-        plan = propose(load_job(str(days.folder)), request, Options())
+        plan = propose(load_job(str(days.folder)), request, days.options())
     assert [(f"{one.day}", one.inputs, one.records, one.new) for one in plan.days] == [
         ("2026-01-04", 1, 3, 0),
         ("2026-01-05", 1, 3, 0),
@@ -400,29 +387,22 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
     days.configure(input=PATH, output={"path": "out", "window": "30d"})
     with days.mirrored():
         request = Request(first=date(2026, 1, 1), last=date(2026, 1, 2))
-        plan = propose(load_job(str(days.folder)), request, Options())
+        plan = propose(load_job(str(days.folder)), request, days.options())
     assert plan.choice.too_old == ("2026-01-01.csv", "2026-01-02.csv")
     outcome = again(days, first=date(2026, 1, 1), last=date(2026, 1, 2))
     assert (outcome.name, outcome.exit_code) == ("nothing to do", 0)
     assert "2 are older than output.window" in outcome.message
 
 
-def test_an_input_that_vanishes_meanwhile_is_left_and_said(
-    days: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_input_that_vanishes_meanwhile_is_left_and_said(days: JobFolder) -> None:
     """Nobody else predicts it again by that model."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 1)
-    with days.mirrored():
+    days.packing = Packing(small_bytes=1)
 
-        def vanish(verb: str, path: str) -> None:
-            if verb == "create" and path.endswith("plan.json"):
-                (days.data / "2026-01-02.csv").unlink()
+    def vanish(verb: str, path: str) -> None:
+        if verb == "create" and path.endswith("plan.json"):
+            (days.data / "2026-01-02.csv").unlink()
 
-        outcome = backfill(
-            load_job(str(days.folder)),
-            Request(inputs=("*",), model=str(another_model(days))),
-            Options(open_output=lambda found: Wrapped(open_output(found), vanish)),
-        )
+    outcome = again(days, str(another_model(days)), vanish, inputs=("*",))
     assert (outcome.name, outcome.exit_code, outcome.added.inputs) == ("published", 75, 4)
     assert outcome.message.endswith("1 input left to the next backfill")
 
@@ -456,13 +436,9 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
         if verb == "create" and path.startswith("manifests"):
             raise KeyboardInterrupt
 
+    with pytest.raises(KeyboardInterrupt):
+        again(days, before=die, inputs=("*",))
     with days.mirrored():
-        with pytest.raises(KeyboardInterrupt):
-            backfill(
-                load_job(str(days.folder)),
-                Request(inputs=("*",)),
-                Options(open_output=lambda job: Wrapped(open_output(job), die)),
-            )
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]
         assert "gave up backfill" in CliRunner().invoke(main, arguments).output

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from batch.inputs import pack
+from batch.inputs.pack import Packing
 from batch.logs import utc_now
-from batch.output.open import open_output
 from tests.faults.bench import process
 from tests.support.jobs import JobFolder
-from tests.support.wrapped import Wrapped
-
-if TYPE_CHECKING:
-    import pytest
 
 #: Whatever holds on a local disk holds on S3.
 PLACES = ("local", "moto", "rgw")
 
 
-def test_what_a_lost_race_leaves_open_is_said(
-    job: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_lost_race_leaves_open_is_said(job: JobFolder, tmp_path: Path) -> None:
     """Of two inputs in one slice another host took one: the other is left to the next run."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 100)
+    job.packing = Packing(small_bytes=100)
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 3, 4)])
     job.add("3.csv", [(f"c{number}", 1, 1) for number in range(30)])
@@ -41,7 +33,7 @@ def test_what_a_lost_race_leaves_open_is_said(
             assert (other.version, other.exit_code) == (1, 0)
             job.configure()
 
-    outcome = job.run(open_output=lambda found: Wrapped(open_output(found), meet))
+    outcome = job.run(before=meet)
     assert (outcome.name, outcome.version, outcome.exit_code) == ("published", 2, 75)
     assert outcome.message.endswith("1 input left to the next run")
     assert job.judge()["totals"]["inputs"] == 2

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.inputs import pack
+from batch.inputs.pack import PACKING, Packing
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model, touch
 
@@ -368,11 +368,9 @@ def test_a_held_run_is_judged_again_and_not_predicted_again(job: JobFolder) -> N
     job.judge()
 
 
-def test_an_interrupted_run_goes_on_where_it_was(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_run_goes_on_where_it_was(job: JobFolder) -> None:
     """Slices with a receipt are adopted, under the same run id."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
+    job.packing = Packing(small_bytes=0)
     calls = _counting_hook(job)
     job.configure(model={"preprocess": "hook:count"})
     job.add("1.csv", DAY_1)
@@ -408,9 +406,9 @@ def _counting_hook(job: JobFolder) -> Path:
     return calls
 
 
-def test_a_plan_is_adopted_slice_by_slice(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_is_adopted_slice_by_slice(job: JobFolder) -> None:
     """A changed input costs its own slice only, though the plan is a new one."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
+    job.packing = Packing(small_bytes=0)
     calls = _counting_hook(job)
     job.configure(model={"preprocess": "hook:count"})
     job.add("1.csv", DAY_1)
@@ -512,9 +510,9 @@ def test_an_output_older_than_this_host_saw_stops_the_run(job: JobFolder) -> Non
     assert job.run(accept_older=True).version == 1
 
 
-def test_workers_give_the_same_rows(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_give_the_same_rows(job: JobFolder) -> None:
     """Two processes predict what one would."""
-    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
+    job.packing = Packing(small_bytes=0)
     job.configure(run={"workers": 2, "chunk_rows": 2})
     for number in range(4):
         job.add(f"{number}.csv", DAY_1)
@@ -522,14 +520,12 @@ def test_workers_give_the_same_rows(job: JobFolder, monkeypatch: pytest.MonkeyPa
     assert len(job.judge()["files"]) == 4
 
 
-def test_neither_processes_nor_threads_nor_chunks_change_a_prediction(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_neither_processes_nor_threads_nor_chunks_change_a_prediction(job: JobFolder) -> None:
     """Every row is the same, and in the same order within its input; of other chunks to 1e-12.
 
     Their last digits are the processor's: its BLAS adds up small chunks in another order.
     """
-    monkeypatch.setattr(pack, "SMALL_BYTES", 0)
+    job.packing = Packing(small_bytes=0)
     for number in range(3):
         job.add(f"{number}.csv", [(f"k{number}-{row}", row / 7, row % 5) for row in range(200)])
     ways: list[dict[str, Any]] = [
@@ -696,7 +692,7 @@ def test_workers_end_with_their_coordinator(job: JobFolder) -> None:
     for name in ("1.csv", "2.csv"):
         rows = "".join(f"{name}{number},1,1\n" for number in range(3))
         # Blank lines are no records, but they make an input large.
-        job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * pack.SMALL_BYTES)
+        job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * PACKING.small_bytes)
     command = [sys.executable, "-m", "batch", "run", str(job.folder)]
     with job.mirrored(), subprocess.Popen(command) as coordinator:
         workers: list[int] = []

@@ -142,11 +142,10 @@ def test_who_dies_while_he_brings_it_blocks_nobody(store: Store, server: Countin
 
 
 def test_who_is_frozen_while_he_brings_it_is_not_waited_for_for_ever(
-    store: Store, server: CountingS3, monkeypatch: pytest.MonkeyPatch
+    store: Store, server: CountingS3
 ) -> None:
     """The lock only saves work."""
     content, asked, go_on = stored(store), threading.Event(), threading.Event()
-    monkeypatch.setattr(cachefolder, "_PATIENCE_SECONDS", 0.3)
 
     def freeze(method: str, _path: str) -> None:
         if method == "GET" and not asked.is_set():
@@ -158,7 +157,7 @@ def test_who_is_frozen_while_he_brings_it_is_not_waited_for_for_ever(
         assert asked.wait(SOON)
         frozen.send_signal(signal.SIGSTOP)
         try:
-            assert read_content(store, content) == DATA
+            assert read_content(store, content, patience_seconds=0.3) == DATA
         finally:
             go_on.set()
             frozen.send_signal(signal.SIGCONT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from batch.errors import DoesNotFit
-from batch.store import multipart, open_store
+from batch.store import open_store
 from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.multipart import Sizes
+from batch.store.s3 import S3Store
+from tests.support.racing import race
 from tests.support.servers import ATOMIC, SERVERS, Bucket
 
 where_writes_are_atomic = pytest.mark.parametrize("store", ["local", *ATOMIC], indirect=True)
@@ -29,6 +30,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return open_store(f"{bucket.url}/some/store")
 
 
+def in_pieces(store: Store, large_bytes: int = 5 << 20) -> Store:
+    """The same one; on S3, pieces have 5 MiB, the least that it takes."""
+    sizes = Sizes(large_bytes, 5 << 20, 5 << 20, 5 << 20)
+    return S3Store(store.url, sizes=sizes) if store.is_remote else store
+
+
 def read(store: Store, path: str) -> bytes:
     """The bytes of an object that exists."""
     blob = store.read(path)
@@ -39,23 +46,6 @@ def read(store: Store, path: str) -> bytes:
 def names(store: Store, prefix: str = "") -> list[str]:
     """The paths of a listing."""
     return [entry.path for entry in store.list(prefix).entries]
-
-
-def at_once(act: Callable[[int], None], *losing: type[Exception]) -> list[int]:
-    """Let all writers act at the same moment; those that were not told that they lost."""
-    barrier = threading.Barrier(WRITERS)
-
-    def attempt(number: int) -> bool:
-        barrier.wait()
-        try:
-            act(number)
-        except losing:
-            return False
-        return True
-
-    with ThreadPoolExecutor(WRITERS) as pool:
-        won = list(pool.map(attempt, range(WRITERS)))
-    return [number for number in range(WRITERS) if won[number]]
 
 
 def test_what_is_created_can_be_read_and_listed(store: Store) -> None:
@@ -118,33 +108,30 @@ def test_create_never_overwrites(store: Store) -> None:
 @where_writes_are_atomic
 def test_of_many_creators_one_wins(store: Store) -> None:
     """Whoever wins, the object is whole and his."""
-    won = at_once(lambda number: store.create("race", b"%d" % number * 1000), Exists)
+    won = race(lambda number: store.create("race", b"%d" % number * 1000), Exists)
     assert len(won) == 1
     assert read(store, "race") == b"%d" % won[0] * 1000
 
 
 @where_writes_are_atomic
-def test_of_many_uploaders_one_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_uploaders_one_wins(store: Store) -> None:
     """Also of files that are sent in pieces."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 1)
+    store = in_pieces(store, large_bytes=1)
 
     def send(number: int) -> None:
         with store.upload("race") as local:
             # Of different sizes, by which an upload knows its own.
             local.write_bytes(b"%d" % number * (1000 + number))
 
-    won = at_once(send, Exists)
+    won = race(send, Exists)
     assert len(won) == 1
     assert read(store, "race") == b"%d" % won[0] * (1000 + won[0])
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_a_large_file_arrives_as_it_was_sent(
-    size: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_arrives_as_it_was_sent(size: int, store: Store, tmp_path: Path) -> None:
     """In one piece or several, there and back, with an edge of a piece on either side of its end."""
-    for name in ("THRESHOLD_BYTES", "PIECE_BYTES", "RANGED_BYTES", "RANGE_BYTES"):
-        monkeypatch.setattr(multipart, name, 5 << 20)
+    store = in_pieces(store)
     source = tmp_path / "source"
     source.write_bytes(bytes(number % 251 for number in range(size % 1000)).ljust(size, b"x"))
     with store.upload("data/part") as local:
@@ -200,7 +187,7 @@ def test_of_many_replacements_one_wins(store: Store) -> None:
     blob = store.read("pointer")
     assert blob is not None
     token = blob.token
-    won = at_once(lambda number: store.replace("pointer", b"%d" % number, token=token), Changed)
+    won = race(lambda number: store.replace("pointer", b"%d" % number, token=token), Changed)
     assert len(won) == 1
     assert read(store, "pointer") == b"%d" % won[0]
 

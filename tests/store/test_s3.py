@@ -16,8 +16,10 @@ import pytest
 from botocore.awsrequest import AWSResponse
 
 from batch.errors import DoesNotFit, NotPermitted, StoreDown
-from batch.store import multipart, open_store
+from batch.store import open_store
 from batch.store.base import Changed, Exists, Missing, Store
+from batch.store.multipart import Sizes
+from batch.store.s3 import S3Store
 from batch.store.s3client import client
 from tests.support.servers import SERVERS, Bucket
 
@@ -39,10 +41,9 @@ def store(bucket: Bucket) -> Store:
 
 
 @pytest.fixture
-def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything above 5 MiB, the least that S3 takes for a piece, is large."""
-    for name in ("THRESHOLD_BYTES", "PIECE_BYTES", "RANGED_BYTES", "RANGE_BYTES"):
-        monkeypatch.setattr(multipart, name, PIECE)
+def pieces(bucket: Bucket) -> Store:
+    """The same store; everything above 5 MiB, the least that S3 takes for a piece, is large."""
+    return S3Store(f"{bucket.url}/out", sizes=Sizes(PIECE, PIECE, PIECE, PIECE))
 
 
 @pytest.fixture
@@ -150,38 +151,35 @@ def test_the_time_of_a_listing_is_the_server_s(store: Store) -> None:
         client().meta.events.unregister(event, elsewhere)
 
 
-@pytest.mark.usefixtures("in_pieces")
 def test_a_large_upload_that_is_refused_leaves_nothing(
-    bucket: Bucket, store: Store, tmp_path: Path
+    bucket: Bucket, pieces: Store, tmp_path: Path
 ) -> None:
     """Neither an object nor the pieces that went before, which would be paid for."""
     with (
         answering("UploadPart", after=1, answer=forbidden),
         pytest.raises(NotPermitted, match="out/part: s3:PutObject is denied: not this one"),
-        store.upload("part") as local,
+        pieces.upload("part") as local,
     ):
         local.write_bytes(b"x" * (3 * PIECE))
-    assert store.list().entries == ()
+    assert pieces.list().entries == ()
     assert bucket.uploads() == []
     assert spooled(tmp_path) == []
 
 
-@pytest.mark.usefixtures("in_pieces")
-def test_a_large_upload_that_comes_too_late_leaves_nothing(bucket: Bucket, store: Store) -> None:
+def test_a_large_upload_that_comes_too_late_leaves_nothing(bucket: Bucket, pieces: Store) -> None:
     """The name was taken meanwhile: the pieces go."""
-    store.create("part", b"first")
-    with pytest.raises(Exists), store.upload("part") as local:
+    pieces.create("part", b"first")
+    with pytest.raises(Exists), pieces.upload("part") as local:
         local.write_bytes(b"x" * (2 * PIECE))
     assert bucket.uploads() == []
 
 
-@pytest.mark.usefixtures("in_pieces")
 def test_a_large_object_that_changes_under_the_reading_is_dropped(
-    bucket: Bucket, store: Store, tmp_path: Path
+    bucket: Bucket, pieces: Store, tmp_path: Path
 ) -> None:
     """No copy is of two contents."""
     bucket.put("out/input", b"1" * (3 * PIECE))
-    (entry,) = store.list().entries
+    (entry,) = pieces.list().entries
 
     def change(_: Any) -> None:
         bucket.put("out/input", b"2" * (3 * PIECE))
@@ -189,7 +187,7 @@ def test_a_large_object_that_changes_under_the_reading_is_dropped(
     with (
         answering("GetObject", after=2, answer=change),
         pytest.raises(Changed, match="out/input"),
-        store.fetch("input", token=entry.token, size=entry.size),
+        pieces.fetch("input", token=entry.token, size=entry.size),
     ):
         pytest.fail("half of it is of another content")
     assert spooled(tmp_path) == []

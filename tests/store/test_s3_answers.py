@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from batch.errors import NotPermitted, StoreDown
-from batch.store import multipart, open_store, s3client
+from batch.store import open_store, s3client
 from batch.store.base import Changed, Exists, Missing, Store, Unknown, read_whole
-from tests.faults.s3_bench import S3Bench
+from batch.store.multipart import Sizes
+from batch.store.s3 import S3Store
+from tests.faults.s3_strikes import S3Bench
 from tests.support.proxy import Fault, Proxy, Rule
 
 DATA = b"what was put" * 100
 
 
-@pytest.fixture(scope="module")
-def bench(tiny_model: Path) -> Iterator[S3Bench]:
-    """One server for all tests of this module."""
-    with S3Bench.open(tiny_model) as opened:
-        yield opened
-
-
 @pytest.fixture
-def proxy(bench: S3Bench) -> Proxy:
+def proxy(s3: S3Bench) -> Proxy:
     """Through which the store is reached."""
-    bench.bucket.restore({})
-    bench.proxy.reset()
-    return bench.proxy
+    s3.bucket.restore({})
+    s3.proxy.reset()
+    return s3.proxy
 
 
 @pytest.fixture
@@ -38,6 +32,13 @@ def store(proxy: Proxy) -> Store:
     """An empty store."""
     assert not proxy.requests
     return open_store("s3://bench/store")
+
+
+@pytest.fixture
+def pieces(proxy: Proxy) -> Store:
+    """An empty store, to which 500 bytes are many."""
+    assert not proxy.requests
+    return S3Store("s3://bench/store", sizes=Sizes(500, ranged_bytes=500, range_bytes=500))
 
 
 def fetched(store: Store, path: str) -> bytes:
@@ -88,16 +89,14 @@ def test_what_is_not_whole_is_never_used(
 @pytest.mark.parametrize("kind", ["truncate", "stall", "lose", "close"])
 @pytest.mark.parametrize("act", [READS["read"], READS["fetch"]], ids=["read", "fetch"])
 def test_that_it_is_absent_may_be_cut_off_too(
-    kind: str, act: Callable[[Store], object], store: Store, proxy: Proxy,
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, act: Callable[[Store], object], store: Store, proxy: Proxy
 ) -> None:  # fmt: skip
     """It is heard by the second try."""
-    monkeypatch.setattr(s3client, "READ_TIMEOUT_SECONDS", 0.5)
-    s3client._client.cache_clear()
+    s3client.connect(read_timeout_seconds=0.5)
     proxy.rules = [Rule(Fault(kind, seconds=5))]  # type: ignore[arg-type]
     with pytest.raises(Missing):
         act(store)
-    s3client._client.cache_clear()
+    s3client.disconnect()
 
 
 @reading
@@ -111,17 +110,13 @@ def test_what_is_refused_is_not_absent(
 
 
 @pytest.mark.parametrize("kind", ["truncate", "behead", "lose"])
-def test_a_large_object_comes_whole_or_not_at_all(
-    kind: str, store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_object_comes_whole_or_not_at_all(kind: str, pieces: Store, proxy: Proxy) -> None:
     """Each of its pieces."""
-    store.create("x", DATA)
-    monkeypatch.setattr(multipart, "RANGED_BYTES", 500)
-    monkeypatch.setattr(multipart, "RANGE_BYTES", 500)
-    entry = store.stat("x")
+    pieces.create("x", DATA)
+    entry = pieces.stat("x")
 
     def in_ranges() -> bytes:
-        with store.fetch("x", token=entry.token, size=entry.size) as local:
+        with pieces.fetch("x", token=entry.token, size=entry.size) as local:
             return local.read_bytes()
 
     assert in_ranges() == DATA
@@ -144,12 +139,12 @@ def test_a_write_whose_answer_is_lost_is_known_by_its_bytes(
 
 @writing
 def test_the_name_may_be_somebody_elses_by_the_second_try(
-    act: Callable[[Store], object], store: Store, proxy: Proxy, bench: S3Bench
+    act: Callable[[Store], object], store: Store, proxy: Proxy, s3: S3Bench
 ) -> None:
     """The first one did not arrive, and another writer was quicker."""
     proxy.rules = [
         Rule(Fault("close"), method="PUT"),
-        Rule(Fault("call", act=lambda: bench.bucket.put("store/new", b"theirs")), method="PUT"),
+        Rule(Fault("call", act=lambda: s3.bucket.put("store/new", b"theirs")), method="PUT"),
     ]
     with pytest.raises((Exists, Changed)):
         act(store)
@@ -206,24 +201,20 @@ def test_a_pointer_that_was_not_moved_yet_may_still_be(store: Store, proxy: Prox
 
 @pytest.mark.parametrize("kind", ["lose", "truncate", "behead"])
 def test_the_completion_of_a_large_upload_may_lose_its_answer(
-    kind: str, store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    kind: str, pieces: Store, proxy: Proxy
 ) -> None:
     """The repetition is told that there is no such upload any more."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
     proxy.rules = [Rule(Fault(kind), method="POST", path="uploadId")]  # type: ignore[arg-type]
-    upload(store, "new", DATA)
+    upload(pieces, "new", DATA)
     assert re.search("POST", " ".join(request.method for request in proxy.requests))
-    assert fetched(store, "new") == DATA
+    assert fetched(pieces, "new") == DATA
 
 
-def test_a_completion_may_fail_after_it_began_to_answer(
-    store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_completion_may_fail_after_it_began_to_answer(pieces: Store, proxy: Proxy) -> None:
     """With status 200 and an error in the body: it was not done, and is done again."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
     proxy.rules = [Rule(Fault("answer", 200), method="POST", path="uploadId")]
-    upload(store, "new", DATA)
-    assert fetched(store, "new") == DATA
+    upload(pieces, "new", DATA)
+    assert fetched(pieces, "new") == DATA
 
 
 #: The completion of an upload is in conflict with another request; then the upload is gone.
@@ -231,37 +222,34 @@ IN_CONFLICT = tuple(Rule(Fault("answer", status), "POST", "uploadId") for status
 
 
 def test_a_completion_in_conflict_may_have_been_done_all_the_same(
-    store: Store, proxy: Proxy, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+    pieces: Store, proxy: Proxy, s3: S3Bench
 ) -> None:
     """There is no such upload any more, for the object is there, and it is ours."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
-    done = Rule(Fault("call", act=bench.bucket.complete_upload), "HEAD")
+    done = Rule(Fault("call", act=s3.bucket.complete_upload), "HEAD")
     proxy.rules = [*map(replace, IN_CONFLICT), done]
-    upload(store, "new", DATA)
+    upload(pieces, "new", DATA)
     assert [fault.status for fault, _ in proxy.struck[:2]] == [409, 404]
-    assert fetched(store, "new") == DATA
+    assert fetched(pieces, "new") == DATA
 
 
 def test_whether_an_upload_that_is_gone_was_completed_is_unknown(
-    store: Store, proxy: Proxy, bench: S3Bench, monkeypatch: pytest.MonkeyPatch
+    pieces: Store, proxy: Proxy, s3: S3Bench
 ) -> None:
     """That the object is not there yet says nothing: nothing is dropped, and it may yet come."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
     proxy.rules = [*map(replace, IN_CONFLICT)]
     with pytest.raises(Unknown, match="the upload is gone; whether it was written is unknown"):
-        upload(store, "new", DATA)
-    bench.bucket.complete_upload()
-    assert fetched(store, "new") == DATA
+        upload(pieces, "new", DATA)
+    s3.bucket.complete_upload()
+    assert fetched(pieces, "new") == DATA
 
 
 @pytest.mark.parametrize("kind", ["lose", "truncate", "behead", "close"])
 def test_every_request_of_a_large_upload_may_go_wrong(
-    kind: str, store: Store, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+    kind: str, pieces: Store, proxy: Proxy
 ) -> None:
     """Begun, sent and completed again where that is needed."""
-    monkeypatch.setattr(multipart, "THRESHOLD_BYTES", 500)
     for skip in range(3):
         proxy.rules = [Rule(Fault(kind), skip=skip)]  # type: ignore[arg-type]
-        upload(store, f"new-{skip}", DATA)
+        upload(pieces, f"new-{skip}", DATA)
         assert len(proxy.struck) == skip + 1
-        assert fetched(store, f"new-{skip}") == DATA
+        assert fetched(pieces, f"new-{skip}") == DATA

@@ -114,7 +114,7 @@ class _Quiet(MotoRequestHandler):
 def serving() -> Iterator[CountingS3]:
     """A server that this process and its children find by their environment."""
     server = CountingS3()
-    s3client._client.cache_clear()
+    s3client.disconnect()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AWS_ENDPOINT_URL_S3", server.url)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -125,4 +125,4 @@ def serving() -> Iterator[CountingS3]:
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
         yield server
     server.stop()
-    s3client._client.cache_clear()
+    s3client.disconnect()

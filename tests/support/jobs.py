@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,21 @@ import joblib
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
+from batch.inputs.pack import PACKING, Packing
+from batch.job.job import Job
 from batch.job.job_file import load_job
+from batch.logs import utc_now
 from batch.model import save_model
+from batch.output.manifest import Manifest
+from batch.output.open import open_output
+from batch.output.retention import RETENTION, Retention
 from batch.run.outcome import RunResult
 from batch.run.runner import Options, run
+from batch.store import open_store
+from batch.store.base import Store
+from batch.upkeep.rollback import look_back, roll_back, unpause
 from tests.support import oracle
+from tests.support.wrapped import Wrapped
 
 SAMPLE = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 4.0], "y": [1.0, 0.0, 1.0, 0.5, 2.0]})
 LATE = ["no", "no", "yes", "no", "yes"]
@@ -43,6 +53,8 @@ class JobFolder:
 
     folder: Path
     out: str = "out"
+    packing: Packing = PACKING
+    retention: Retention = RETENTION
 
     @classmethod
     def make(cls, folder: Path, model: Path, **options: Any) -> Self:
@@ -98,7 +110,36 @@ class JobFolder:
 
     def run(self, **options: Any) -> RunResult:
         """Run in this process."""
-        return run(load_job(str(self.folder)), Options(**options))
+        return run(load_job(str(self.folder)), self.options(**options))
+
+    def options(
+        self, *, before: Callable[[str, str], None] | None = None, **options: Any
+    ) -> Options:
+        """What runs and backfills of this job get from their callers.
+
+        `before` is called with the verb and the path of each operation on the output.
+        """
+        if before:
+            options["open_output"] = lambda job: Wrapped(open_output(job), before)
+        return Options(packing=self.packing, retention=self.retention, **options)
+
+    def roll_back(self, to: int | None = None, reason: str = "a bad model") -> Manifest:
+        """Roll back as the command does."""
+        with self.mirrored():
+            store, job = self.opened()
+            way = look_back(store, job, to=to)
+            return roll_back(
+                store, job, way, reason=reason, clock=utc_now, retention=self.retention
+            )
+
+    def unpause(self) -> Manifest | None:
+        """Unpause as the command does."""
+        with self.mirrored():
+            return unpause(*self.opened(), clock=utc_now, retention=self.retention)
+
+    def opened(self) -> tuple[Store, Job]:
+        """The output, and the job as its file says it."""
+        return open_store(self.output_url), load_job(str(self.folder))
 
     def command(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `batch-predict` for real, without a terminal."""

@@ -119,15 +119,43 @@ class Bucket:
         """Remove it, as anybody may."""
         self.client.delete_object(Bucket=self.name, Key=key)
 
-    def read_all(self, prefix: str, *, known: Mapping[str, bytes]) -> dict[str, bytes]:
+    def read_all(self, prefix: str = "", *, known: Mapping[str, bytes] = {}) -> dict[str, bytes]:
         """Every object below a prefix, by the rest of its key; what is known is not read again."""
         found = {}
         for key, etag in self.etags(prefix).items():
             name = key.removeprefix(prefix)
             data = known.get(name)
-            is_known = data is not None and hashlib.md5(data).hexdigest() == etag
-            found[name] = data if data is not None and is_known else self.read(key)
+            found[name] = data if data is not None and _md5(data) == etag else self.read(key)
         return found
+
+    def restore(self, objects: Mapping[str, bytes]) -> None:
+        """Let exactly these be there; what is so already keeps its time."""
+        etags = self.etags()
+        for key in etags.keys() - objects.keys():
+            self.delete(key)
+        for key, data in objects.items():
+            if etags.get(key) != _md5(data):
+                self.put(key, data)
+
+    def mirror(self, prefix: str, folder: Path) -> None:
+        """Copy all objects below a prefix to a folder, and remove other files there."""
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        here = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+        there = self.read_all(prefix, known=here)
+        for name in here.keys() - there.keys():
+            (folder / name).unlink()
+        for name, data in there.items():
+            if here.get(name) != data:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(data)
+
+    def complete_upload(self) -> None:
+        """Give the object its name whose large upload is under way."""
+        (upload,) = self.client.list_multipart_uploads(Bucket=self.name)["Uploads"]
+        which = {"Bucket": self.name, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+        parts = self.client.list_parts(**which)["Parts"]
+        pieces = [{"PartNumber": part["PartNumber"], "ETag": part["ETag"]} for part in parts]
+        self.client.complete_multipart_upload(**which, MultipartUpload={"Parts": pieces})
 
     def read(self, key: str) -> bytes:
         """The bytes of an object."""
@@ -224,6 +252,10 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data).hexdigest()
 
 
 @cache

@@ -14,16 +14,13 @@ from click.testing import CliRunner, Result
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
-from batch.inputs import pack
-from batch.job.job_file import load_job
+from batch.inputs.pack import Packing
 from batch.logs import utc_now
-from batch.output import publish
 from batch.output.manifest import Manifest
-from batch.output.open import open_output
+from batch.output.retention import Retention
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
 from batch.wording import command as typed
 from tests.support import damaged, oracle
@@ -37,8 +34,8 @@ ALL = {**damaged.PLAIN, **damaged.DEEP, **damaged.ENTRIES, **damaged.LEDGER}
 
 def mend(job: JobFolder, *, yes: bool = False, store: Store | None = None) -> Manifest | None:
     """What the command does."""
-    found = load_job(str(job.folder))
-    store = store or open_store(job.output_url)
+    opened, found = job.opened()
+    store = store or opened
     with job.mirrored():
         return repair(store, found, look_for_damage(store, found), yes=yes, clock=utc_now)
 
@@ -107,11 +104,9 @@ def test_a_replacement_is_predicted_anew(job: JobFolder, kind: str) -> None:
     assert require_mended(job)["totals"]["records"] == 6
 
 
-def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replacement_that_lost_some_inputs_is_predicted_whole(job: JobFolder) -> None:
     """A version of the present input holds all of it, by one run."""
-    monkeypatch.setattr(pack, "PACKED_INPUTS", 1)
+    job.packing = Packing(packed_inputs=1)
     job.configure(output={"path": "out", "mode": "replace"})
     job.add("1.csv", [("a", 1, 2)])
     job.add("2.csv", [("b", 2, 2)])
@@ -125,11 +120,9 @@ def test_a_replacement_that_lost_some_inputs_is_predicted_whole(
 
 @pytest.mark.sampled
 @pytest.mark.parametrize("index", [0, 1])
-def test_a_folded_ledger_is_repaired(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch, index: int
-) -> None:
+def test_a_folded_ledger_is_repaired(job: JobFolder, index: int) -> None:
     """The older entries of one segment, or the newer ones after it."""
-    monkeypatch.setattr(publish, "MAX_SEGMENTS", 2)
+    job.retention = Retention(segments=2)
     damaged.live_three_versions(job)
     job.add("5.csv", [("k", 1, 1)])
     job.run()
@@ -306,9 +299,7 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     published.configure(output={"path": "out", "fresh_for": "1d"})
     published.add("5.csv", [("k", 1, 1)])
     published.run()
-    found, store = load_job(str(published.folder)), open_store(published.output_url)
-    with published.mirrored():
-        roll_back(store, found, look_back(store, found, to=3), reason="wrong", clock=utc_now)
+    published.roll_back(to=3)
     before = oracle.newest(published.output) or {}
     damaged.flipped("files")(published.output)
     assert mend(published) is not None
@@ -316,8 +307,7 @@ def test_a_paused_job_stays_paused(published: JobFolder) -> None:
     assert after["paused"] == before["paused"]
     assert after["stale_after"] == before["stale_after"]
     assert published.run().exit_code == 3
-    with published.mirrored():
-        unpause(store, found, clock=utc_now)
+    published.unpause()
     assert published.run().exit_code == 0
     require_mended(published)
 
@@ -400,7 +390,7 @@ def keep_plans(verb: str, path: str) -> None:
 def test_a_plan_that_was_published_does_not_bring_the_damage_back(job: JobFolder) -> None:
     """Its receipts name the damaged file, whose size is right."""
     job.add("1.csv", [("a", 1, 2)])
-    job.run(open_output=lambda found: Wrapped(open_output(found), keep_plans))
+    job.run(before=keep_plans)
     assert list((job.output / "pending").rglob("plan.json"))
     damaged.flipped("files")(job.output)
     assert mend(job) is not None

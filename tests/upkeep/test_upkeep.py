@@ -15,13 +15,12 @@ from batch.client import Predictions
 from batch.errors import Damaged, Held, NoInput
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output import retention
-from batch.output.manifest import Manifest
 from batch.output.open import open_output
+from batch.output.retention import Retention
 from batch.run.held import discard
 from batch.store import open_store
 from batch.upkeep.prune import Garbage, prune
-from batch.upkeep.rollback import look_back, roll_back, unpause
+from batch.upkeep.rollback import unpause
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model
 from tests.support.wrapped import Later
@@ -31,20 +30,6 @@ PLACES = ("local", "moto", "rgw")
 DAY_1 = [("a", 1, 2), ("b", 3, 4)]
 DAY_2 = [("c", 2, 2)]
 DAY_3 = [("d", 0, 1)]
-
-
-def back(job: JobFolder, to: int | None = None) -> Manifest:
-    """Roll back as the command does."""
-    store, loaded = open_store(job.output_url), load_job(str(job.folder))
-    with job.mirrored():
-        way = look_back(store, loaded, to=to)
-        return roll_back(store, loaded, way, reason="a bad model", clock=utc_now)
-
-
-def go_on(job: JobFolder) -> Manifest | None:
-    """Unpause as the command does."""
-    with job.mirrored():
-        return unpause(open_store(job.output_url), load_job(str(job.folder)), clock=utc_now)
 
 
 def tidy(job: JobFolder, *, days_later: float = 0, delete: bool = True) -> Garbage:
@@ -83,7 +68,7 @@ def test_a_rollback_is_a_new_version_with_the_old_content_and_stops_the_line(
     """Readers go forward to it, and runs say that it is paused."""
     reader = Predictions(three.output_url)
     assert reader.get("d") is not None
-    manifest = back(three)
+    manifest = three.roll_back()
     assert (manifest.version, manifest.kind) == (4, "rollback")
     three.judge()
     assert [row["id"] for row in three.rows()] == ["a", "b", "c"]
@@ -99,10 +84,10 @@ def test_after_unpause_everything_since_is_predicted_again_by_the_model_in_place
     three: JobFolder,
 ) -> None:
     """Every record is there once; what was kept stays as it was."""
-    back(three, to=1)
+    three.roll_back(to=1)
     kept = three.rows()
     save_tiny_model(three.folder / "model.joblib", strength=0.01)
-    assert go_on(three) is not None
+    assert three.unpause() is not None
     assert three.run().added.inputs == 2
     manifest = oracle.judge(three.output)
     assert manifest["totals"]["inputs"] == 3
@@ -114,25 +99,25 @@ def test_after_unpause_everything_since_is_predicted_again_by_the_model_in_place
 
 def test_a_rollback_can_be_rolled_back(three: JobFolder) -> None:
     """Nothing was deleted."""
-    back(three, to=1)
-    assert back(three, to=3).version == 5
-    go_on(three)
+    three.roll_back(to=1)
+    assert three.roll_back(to=3).version == 5
+    three.unpause()
     assert three.run().name == "nothing to do"
     assert three.judge()["totals"]["inputs"] == 3
 
 
 def test_a_second_rollback_must_say_where_to(three: JobFolder) -> None:
     """The version before a rollback is the very one that was given up."""
-    back(three)
+    three.roll_back()
     with pytest.raises(Held, match="already paused"):
-        back(three)
+        three.roll_back()
 
 
 @pytest.mark.parametrize("to", [3, 4, 99])
 def test_only_an_earlier_version_that_is_kept_can_come_back(three: JobFolder, to: int) -> None:
     """The error says which there are."""
     with pytest.raises(NoInput, match="versions 1–3 are kept"):
-        back(three, to=to)
+        three.roll_back(to=to)
 
 
 def test_a_version_that_is_not_whole_cannot_come_back(three: JobFolder) -> None:
@@ -140,7 +125,7 @@ def test_a_version_that_is_not_whole_cannot_come_back(three: JobFolder) -> None:
     part = oracle.newest(three.output)["files"][0]["path"]  # type: ignore[index]
     (three.output / part).unlink()
     with pytest.raises(Damaged, match=part):
-        back(three)
+        three.roll_back()
     assert len(paths(three, "manifests")) == 3
 
 
@@ -152,28 +137,26 @@ def test_a_rollback_keeps_the_age_of_the_predictions(job: JobFolder) -> None:
     first = oracle.newest(job.output)
     job.add("2.csv", DAY_2)
     job.run()
-    manifest = back(job)
+    manifest = job.roll_back()
     assert first is not None
     assert manifest.stale_after == datetime.fromisoformat(first["stale_after"])
 
 
 def test_a_run_that_meets_a_rollback_on_its_way_publishes_nothing(three: JobFolder) -> None:
     """What it predicted is kept, and published after unpause."""
-    from tests.support.wrapped import Wrapped
-
     rolled = False
 
     def roll(verb: str, path: str) -> None:
         nonlocal rolled
         if verb == "create" and path.startswith("manifests/") and not rolled:
             rolled = True
-            back(three)
+            three.roll_back()
 
     three.add("4.csv", [("e", 1, 1)])
-    outcome = three.run(open_output=lambda found: Wrapped(open_output(found), roll))
+    outcome = three.run(before=roll)
     assert outcome.exit_code == 3
     assert oracle.judge(three.output)["version"] == 4
-    go_on(three)
+    three.unpause()
     assert three.run().name == "published"
     assert three.judge()["totals"]["inputs"] == 4
 
@@ -182,14 +165,14 @@ def test_unpause_leaves_a_rollback_that_came_meanwhile(three: JobFolder) -> None
     """It was not what the person who unpaused had seen."""
     from tests.support.wrapped import Wrapped
 
-    back(three)
+    three.roll_back()
     rolled = False
 
     def roll(verb: str, path: str) -> None:
         nonlocal rolled
         if verb == "create" and path.startswith("manifests/") and not rolled:
             rolled = True
-            back(three, to=1)
+            three.roll_back(to=1)
 
     store = Wrapped(open_store(three.output_url), roll)
     assert unpause(store, load_job(str(three.folder)), clock=utc_now) is None
@@ -198,7 +181,7 @@ def test_unpause_leaves_a_rollback_that_came_meanwhile(three: JobFolder) -> None
 
 def test_unpause_of_what_is_not_paused_changes_nothing(three: JobFolder) -> None:
     """It is no error: the line is open."""
-    assert go_on(three) is None
+    assert three.unpause() is None
     assert len(paths(three, "manifests")) == 3
 
 
@@ -234,11 +217,9 @@ def test_what_no_version_names_is_deleted_when_it_is_old(three: JobFolder) -> No
     assert three.run().name == "nothing to do"
 
 
-def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(job: JobFolder) -> None:
     """In replace mode every version has parts of its own; the newest ones stay whole."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 2)
+    job.retention = Retention(versions=2)
     job.configure(output={"mode": "replace", "retain": "0s"})
     for number in range(5):
         job.add("1.csv", [("a", number, 1)])
@@ -250,16 +231,14 @@ def test_versions_that_are_no_longer_kept_go_with_what_only_they_name(
     assert len(paths(job, "data")) == 2
     assert job.judge()["oldest_kept"] == 4
     with pytest.raises(NoInput, match="versions 4–5 are kept"):
-        back(job, to=3)
-    assert back(job, to=4).version == 6
+        job.roll_back(to=3)
+    assert job.roll_back(to=4).version == 6
     oracle.judge(job.output)
 
 
-def test_a_version_stays_as_long_as_the_job_says(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_stays_as_long_as_the_job_says(job: JobFolder) -> None:
     """Counted from when another one took its place; oldest_kept never falls."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    job.retention = Retention(versions=1)
     job.configure(output={"mode": "replace", "retain": "10d"})
     start = datetime(2026, 1, 1, tzinfo=UTC)
     found = []
@@ -274,11 +253,9 @@ def test_a_version_stays_as_long_as_the_job_says(
     assert job.judge()["oldest_kept"] == 4
 
 
-def test_a_version_that_somebody_removed_does_not_keep_the_others(
-    job: JobFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_that_somebody_removed_does_not_keep_the_others(job: JobFolder) -> None:
     """What is not there cannot be kept."""
-    monkeypatch.setattr(retention, "KEPT_VERSIONS", 1)
+    job.retention = Retention(versions=1)
     job.configure(output={"retain": "0s"})
     for number in range(3):
         job.add(f"{number}.csv", DAY_1)

@@ -12,13 +12,10 @@ from click.testing import CliRunner, Result
 
 from batch.cli import main
 from batch.errors import NotPermitted, StoreDown
-from batch.job.job_file import load_job
-from batch.logs import utc_now
-from batch.output import publish
+from batch.output.retention import Retention
 from batch.store import open_store
 from batch.upkeep.damage import examine
 from batch.upkeep.prune import prune
-from batch.upkeep.rollback import look_back, roll_back, unpause
 from batch.upkeep.verify import Health, verify
 from batch.wording import command as typed
 from tests.support import damaged, oracle
@@ -283,11 +280,11 @@ def test_versions_below_oldest_kept_are_ignored(published: JobFolder) -> None:
     assert look(published, deep=True).ok
 
 
-def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_healthy_life_verifies_clean(job: JobFolder) -> None:
     """After every step: changes, re-sent and vanished inputs, rollback, window, folding, prune."""
-    monkeypatch.setattr(publish, "MAX_SEGMENTS", 3)
+    job.retention = Retention(segments=3)
     job.configure(input={"path": "data/{date}-*.csv"})
-    found, store = load_job(str(job.folder)), open_store(job.output_url)
+    store, found = job.opened()
 
     def healthy() -> None:
         health = look(job, deep=True)
@@ -307,11 +304,9 @@ def test_a_healthy_life_verifies_clean(job: JobFolder, monkeypatch: pytest.Monke
     (job.data / "2026-01-03-b.csv").unlink()
     job.add("2026-01-06-empty.csv", [])
     run()
-    with job.mirrored():
-        roll_back(store, found, look_back(store, found, to=3), reason="", clock=utc_now)
+    job.roll_back(to=3)
     healthy()
-    with job.mirrored():
-        unpause(store, found, clock=utc_now)
+    job.unpause()
     healthy()
     run()
     job.configure(input={"path": "data/{date}-*.csv"}, output={"path": "out", "window": "1d"})

@@ -15,6 +15,7 @@ import pyarrow as pa
 from batch.inputs.decoding.csv import decode_csv
 from batch.inputs.decoding.jsonl import decode_jsonl
 from batch.inputs.decoding.parquet import decode_parquet
+from batch.inputs.decoding.streams import BLOCK_BYTES
 from batch.job.settings import Format
 from batch.records.cast import WrongType
 from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, UnreadableInput, Untyped
@@ -26,7 +27,7 @@ __all__ = ["open_decoder"]
 _NAMES: dict[Format, str] = {"csv": "CSV", "jsonl": "JSON Lines", "parquet": "Parquet"}
 
 
-def open_decoder(
+def open_decoder(  # noqa: PLR0913  # The sizes are optional, and keyword-only.
     input_format: Format,
     columns: Sequence[InputColumn],
     *,
@@ -34,10 +35,12 @@ def open_decoder(
     text: TextOptions,
     chunk_rows: int,
     chunk_bytes: int = CHUNK_BYTES,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Decoder:
     """A function that reads inputs of a format into chunks of at most `chunk_rows` records.
 
-    Chunks of Parquet have about `chunk_bytes` at most; those of text are small anyway.
+    Chunks of Parquet have about `chunk_bytes` at most, those of text at most the `block_bytes` that
+    are read at a time.
 
     The decoder itself does only what must be done in order; calling what it yields types the
     records. Chunks have exactly `columns`, in order. Both raise `UnreadableInput`.
@@ -45,10 +48,17 @@ def open_decoder(
     match input_format:
         case "csv":
             decode: Decoder = functools.partial(
-                decode_csv, columns=columns, key=key, text=text, chunk_rows=chunk_rows
+                decode_csv,
+                columns=columns,
+                key=key,
+                text=text,
+                chunk_rows=chunk_rows,
+                block_bytes=block_bytes,
             )
         case "jsonl":
-            decode = functools.partial(decode_jsonl, columns=columns, chunk_rows=chunk_rows)
+            decode = functools.partial(
+                decode_jsonl, columns=columns, chunk_rows=chunk_rows, block_bytes=block_bytes
+            )
         case "parquet":
             decode = functools.partial(
                 decode_parquet, columns=columns, chunk_rows=chunk_rows, chunk_bytes=chunk_bytes

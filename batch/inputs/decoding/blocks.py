@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from batch.inputs.decoding import streams
 from batch.records.arrays import glances
 
 _BOM = b"\xef\xbb\xbf"
@@ -69,7 +68,8 @@ class Blocks:
     A byte order mark is removed, and a missing last line feed is added.
     """
 
-    def __init__(self, stream: Any, ends: Ends) -> None:
+    def __init__(self, stream: Any, ends: Ends, block_bytes: int) -> None:
+        self._block_bytes = block_bytes
         self._stream = stream
         self._ends = ends
         self._rest = pa.py_buffer(b"")
@@ -105,7 +105,7 @@ class Blocks:
     def _next(self) -> pa.Buffer:
         """The unused rest and the bytes after it; empty at the end of the stream."""
         filled = len(self._rest)
-        size = max(streams.BLOCK_BYTES, 2 * filled)
+        size = max(self._block_bytes, 2 * filled)
         block = pa.allocate_buffer(size + 1)  # One byte more for the last line feed.
         view = memoryview(block).cast("B")
         view[:filled] = memoryview(self._rest).cast("B")

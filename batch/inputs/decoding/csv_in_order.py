@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from batch.inputs.decoding import streams
 from batch.inputs.decoding.csv_pieces import CsvForm, broken_record
 from batch.records.chunk import Reject, UnreadableInput, Untyped
 
@@ -62,7 +61,7 @@ class UntidyReader:
             if "straddling object" not in str(error):
                 raise
             raise UnreadableInput(
-                f"a record is longer than {streams.BLOCK_BYTES:,} bytes: unclosed quote?"
+                f"a record is longer than {self.form.block_bytes:,} bytes: unclosed quote?"
             ) from None
         _await_return(lent, before)  # After an error its traceback would still hold them.
 
@@ -71,7 +70,7 @@ class UntidyReader:
             pa.PythonFile(source, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,  # With several threads, Arrow does not number broken rows.
-                block_size=streams.BLOCK_BYTES,
+                block_size=self.form.block_bytes,
                 column_names=None if self.has_header else self.form.names,
             ),
             parse_options=pyarrow.csv.ParseOptions(

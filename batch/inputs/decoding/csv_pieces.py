@@ -30,6 +30,7 @@ class CsvForm:
     columns: Sequence[InputColumn]
     key: Sequence[str]
     text: TextOptions
+    block_bytes: int
 
     def chunk(
         self,
@@ -96,7 +97,7 @@ class CsvPiece:
             convert_options=self.form.as_text(names),
         )
         # Arrow drops the line feed of a quoted "\r\n" if it begins a block.
-        block_bytes = len(text) + 1 if has_quotes else CACHED_BYTES
+        block_bytes = len(text) + 1 if has_quotes else min(CACHED_BYTES, self.form.block_bytes // 2)
         try:
             table = read(pa.BufferReader(text), read_options=self._in_blocks(block_bytes))
         except pa.ArrowInvalid:  # Perhaps a record is longer than a block.

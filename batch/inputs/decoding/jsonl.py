@@ -31,12 +31,12 @@ _Line = msgspec.json.Decoder[msgspec.Struct]
 
 
 def decode_jsonl(
-    path: str, *, columns: Sequence[InputColumn], chunk_rows: int
+    path: str, *, columns: Sequence[InputColumn], chunk_rows: int, block_bytes: int
 ) -> Iterator[Untyped]:
     """The records of a JSON Lines file; missing fields are null, unknown ones are ignored."""
     form, row = _JsonForm(columns), 0
     with closing(open_bytes(path)) as stream:
-        for block in Blocks(stream, ends_of_lines):
+        for block in Blocks(stream, ends_of_lines, block_bytes):
             for data, count in block.pieces(block.holds_text(), chunk_rows):
                 yield Untyped(count, data.size, _JsonPiece(form, data, row).chunk)
                 row += count

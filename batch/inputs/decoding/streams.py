@@ -44,18 +44,18 @@ def as_text(data: pa.Buffer) -> pa.Buffer:
     return data
 
 
-def open_text(path: str, encoding: str) -> Any:
+def open_text(path: str, encoding: str, block_bytes: int) -> Any:
     """The input as a file of UTF-8, converted from its encoding.
 
     Undecodable bytes become `UNDECODABLE` and their escaped values, so that one bad record becomes
     one reject instead of making the whole input unreadable.
     """
-    return recoded(open_bytes(path), encoding)
+    return recoded(open_bytes(path), encoding, block_bytes)
 
 
-def recoded(stream: Any, encoding: str) -> io.RawIOBase:
+def recoded(stream: Any, encoding: str, block_bytes: int) -> io.RawIOBase:
     """A stream of text in an encoding, as `open_text` returns it."""
-    return _Recoded(stream, encoding)
+    return _Recoded(stream, encoding, block_bytes)
 
 
 def plain(text: str) -> str:
@@ -77,8 +77,8 @@ def require_columns(names: Sequence[str], wanted: Sequence[InputColumn]) -> None
 
 
 class _Recoded(io.RawIOBase):
-    def __init__(self, stream: Any, encoding: str) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, encoding: str, block_bytes: int) -> None:
+        self._stream, self._block_bytes = stream, block_bytes
         self._is_utf8 = is_utf8(encoding)
         name = "utf-8" if self._is_utf8 else encoding
         self._decoder = codecs.getincrementaldecoder(name)(errors=_MARKING)
@@ -89,7 +89,7 @@ class _Recoded(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         while size < 0 or len(self._rest) < size:
-            block = self._stream.read(BLOCK_BYTES)
+            block = self._stream.read(self._block_bytes)
             self._rest += self._recode(block)
             if not block:
                 break

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tests.faults.protocol.model import Protocol
-from tests.faults.protocol.trace import describe
 from tests.faults.protocol.world import (
     LOST,
     POINTER,
@@ -28,6 +27,7 @@ from tests.faults.protocol.world import (
     Violation,
     World,
     apply,
+    describe,
     rows_of,
 )
 

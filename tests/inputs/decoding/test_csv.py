@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.inputs.decoding import open_decoder
+from batch.inputs.decoding.streams import BLOCK_BYTES
 from batch.records.chunk import RAW_CHARACTERS, UnreadableInput
 from batch.records.columns import InputColumn
 from batch.records.text import TextOptions
+from tests.support.decoded import Decoded, column
 
 AB = (
     InputColumn(name="a", type="string", nullable=True),
@@ -25,48 +27,15 @@ AB = (
 )
 
 
-class Decoded:
+def read(
+    path: Path, columns: Any = AB, *, chunk_rows: int = 1000, block_bytes: int = BLOCK_BYTES,
+    **text: Any,
+) -> Decoded:  # fmt: skip
     """Everything that a CSV file decodes to."""
-
-    def __init__(
-        self, path: Path, columns: Any = AB, *, chunk_rows: int = 1000, **text: Any
-    ) -> None:
-        usual = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "names": None,
-                 "null_values": ("", "NA")}  # fmt: skip
-        decode = open_decoder(
-            "csv",
-            columns,
-            key=["a"],
-            text=TextOptions(**usual | text),
-            chunk_rows=chunk_rows,
-        )
-        self.rows: list[int] = []
-        self.records: list[tuple[Any, ...]] = []
-        self.raw: list[str] = []
-        self.rejects: dict[int, str] = {}
-        self.raw_rejects: dict[int, str] = {}
-        self.chunks = 0
-        for untyped in decode(str(path)):
-            chunk = untyped()
-            assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
-            assert chunk.records.schema.names == [column.name for column in columns]
-            self.chunks += 1
-            self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]
-            self.raw += [chunk.raw(index) for index in range(len(chunk.rows))]
-            numbers = [reject.row for reject in chunk.rejects]
-            assert numbers == sorted(set(numbers))
-            before = max([*self.rows, *self.rejects], default=-1)
-            rows = chunk.rows.to_pylist()
-            assert all(number > before for number in [*rows, *numbers])
-            self.rows += rows
-            for reject in chunk.rejects:
-                self.rejects[reject.row] = f"{reject.column}: {reject.reason}"
-                self.raw_rejects[reject.row] = reject.raw
-
-
-def column(name: str, kind: Any, **options: Any) -> InputColumn:
-    """A column that may not be null."""
-    return InputColumn(name=name, type=kind, **{"nullable": False} | options)
+    usual = {"delimiter": ",", "decimal": ".", "encoding": "utf-8", "names": None,
+             "null_values": ("", "NA")}  # fmt: skip
+    return Decoded("csv", path, columns, text=TextOptions(**usual | text), chunk_rows=chunk_rows,
+                   block_bytes=block_bytes)  # fmt: skip
 
 
 @pytest.fixture
@@ -75,22 +44,15 @@ def decoded(tmp_path: Path) -> Any:
 
     def decode(data: bytes, columns: Any = AB, *, name: str = "x.csv", **options: Any) -> Decoded:
         (tmp_path / name).write_bytes(data)
-        return Decoded(tmp_path / name, columns, **options)
+        return read(tmp_path / name, columns, **options)
 
     return decode
 
 
 @pytest.fixture
-def blocks_of_32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files are read 32 bytes at a time."""
-    use_blocks(monkeypatch, 32)
-
-
-def use_blocks(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """Read files `size` bytes at a time, and let Arrow take half of them together."""
-    monkeypatch.setattr("batch.inputs.decoding.csv_pieces.CACHED_BYTES", size // 2)
-    monkeypatch.setattr("batch.inputs.decoding.csv.BLOCK_BYTES", size)
-    monkeypatch.setattr("batch.inputs.decoding.streams.BLOCK_BYTES", size)
+def decoded_by_32(decoded: Any) -> Any:
+    """The same; files are read 32 bytes at a time, of which Arrow takes half together."""
+    return partial(decoded, block_bytes=32)
 
 
 # Which records are there
@@ -185,12 +147,13 @@ def test_a_record_with_other_fields_than_the_header_is_a_reject(decoded: Any) ->
     assert found.raw_rejects == {1: "3", 2: '4,"5\n5",6', 4: "9,10,"}
 
 
-@pytest.mark.usefixtures("blocks_of_32")
 @pytest.mark.parametrize("broken", [{0}, {9}, {0, 9}, {3, 4}, {*range(9)}, {*range(1, 10)}])
-def test_broken_records_keep_their_numbers_across_blocks(decoded: Any, broken: set[int]) -> None:
+def test_broken_records_keep_their_numbers_across_blocks(
+    decoded_by_32: Any, broken: set[int]
+) -> None:
     """Wherever they stand, and if a block holds nothing else."""
     lines = ["broken" if row in broken else f"{row},{row * 7}" for row in range(10)]
-    found = decoded("\n".join(["a,b", *lines, ""]).encode(), chunk_rows=2)
+    found = decoded_by_32("\n".join(["a,b", *lines, ""]).encode(), chunk_rows=2)
     assert {*found.rejects} == broken
     assert found.records == [(str(row), str(row * 7)) for row in found.rows]
     assert sorted([*found.rows, *broken]) == list(range(10))
@@ -232,20 +195,18 @@ def test_two_thousand_columns(decoded: Any) -> None:
     assert found.records == [tuple(range(2000))] * 2
 
 
-def test_a_long_file_in_many_blocks(decoded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_file_in_many_blocks(decoded: Any) -> None:
     """Records that lie across the border of two blocks are whole."""
-    use_blocks(monkeypatch, 1000)
     lines = [f'{row},"{"é" * (row % 50)}\r\n"' for row in range(5000)]
-    found = decoded("\r\n".join(["a,b", *lines, ""]).encode(), chunk_rows=700)
+    found = decoded("\r\n".join(["a,b", *lines, ""]).encode(), chunk_rows=700, block_bytes=1000)
     assert found.rows == list(range(5000))
     assert found.records == [(str(row), "é" * (row % 50) + "\r\n") for row in range(5000)]
 
 
-@pytest.mark.usefixtures("blocks_of_32")
-def test_a_record_longer_than_a_block_is_refused(decoded: Any) -> None:
+def test_a_record_longer_than_a_block_is_refused(decoded_by_32: Any) -> None:
     """Memory is bounded; the message names the bound and the usual reason."""
     with pytest.raises(UnreadableInput, match=r"longer than 32 bytes: unclosed quote"):
-        decoded(b"a,b\n1," + b"x" * 100 + b"\n")
+        decoded_by_32(b"a,b\n1," + b"x" * 100 + b"\n")
 
 
 def test_a_record_of_a_megabyte_is_read(decoded: Any) -> None:
@@ -284,13 +245,12 @@ def test_records_are_those_that_pythons_csv_module_finds(
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     path.write_bytes(text.encode())
     lines = [row for row in csv.reader(io.StringIO(text, newline="")) if row][has_header:]
-    with pytest.MonkeyPatch.context() as patch:
-        use_blocks(patch, block)
-        try:
-            found = Decoded(path, chunk_rows=chunk_rows, names=None if has_header else ("a", "b"))
-        except UnreadableInput as error:
-            assert '"' in body or "longer than" in error.message
-            return
+    names = None if has_header else ("a", "b")
+    try:
+        found = read(path, chunk_rows=chunk_rows, block_bytes=block, names=names)
+    except UnreadableInput as error:
+        assert '"' in body or "longer than" in error.message
+        return
     whole = {number: line for number, line in enumerate(lines) if len(line) == 2}
     assert [*found.rejects] == [number for number in range(len(lines)) if number not in whole]
     assert found.rows == [*whole]
@@ -331,13 +291,13 @@ def test_records_are_the_same_in_pieces_and_in_order(
         path = tmp_path_factory.mktemp("csv") / "x.csv"
         text = end.join(["a,x,ok,s", first, *lines]) + end * has_end
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        with pytest.MonkeyPatch.context() as patch:
-            use_blocks(patch, block)
-            try:
-                decoded = Decoded(path, columns, chunk_rows=chunk_rows, null_values=nulls)
-            except UnreadableInput as error:
-                assert "longer than" in error.message
-                return
+        try:
+            decoded = read(
+                path, columns, chunk_rows=chunk_rows, block_bytes=block, null_values=nulls
+            )
+        except UnreadableInput as error:
+            assert "longer than" in error.message
+            return
         found.append((decoded.rows, repr(decoded.records[1:]), decoded.rejects,
                       decoded.raw_rejects, decoded.raw[1:]))  # fmt: skip
     assert found[0] == found[1]
@@ -384,15 +344,12 @@ def test_text_behind_a_closing_quote_does_no_harm_on_one_line(decoded: Any) -> N
     assert [value for _, value in found.records] == ["5 pipe", "x\ny", '5 pipe"']
 
 
-def test_an_unclosed_quote_in_a_long_file_is_found(
-    decoded: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unclosed_quote_in_a_long_file_is_found(decoded: Any) -> None:
     """Also if the records behind it would fill many blocks."""
-    use_blocks(monkeypatch, 1000)
     lines = [f"{row},x" for row in range(1000)]
     lines[500] = '500,"x'
     with pytest.raises(UnreadableInput, match="quote"):
-        decoded("\n".join(["a,b", *lines, ""]).encode())
+        decoded("\n".join(["a,b", *lines, ""]).encode(), block_bytes=1000)
 
 
 # Encodings
@@ -408,12 +365,11 @@ def test_other_encodings(decoded: Any, encoding: str) -> None:
     assert found.records == [(str(row), f"é{row}ü") for row in range(300)]
 
 
-@pytest.mark.usefixtures("blocks_of_32")
-def test_letters_across_blocks_are_whole(decoded: Any) -> None:
+def test_letters_across_blocks_are_whole(decoded_by_32: Any) -> None:
     """Two, three and four bytes long."""
     value = "é日🙂" * 3
     for encoding in ("utf-8", "utf-16", "gb18030"):
-        assert decoded(f"a,b\n1,{value}\n".encode(encoding), encoding=encoding).records == [
+        assert decoded_by_32(f"a,b\n1,{value}\n".encode(encoding), encoding=encoding).records == [
             ("1", value)
         ]
 
@@ -581,4 +537,4 @@ def test_a_gzip_file_with_a_wrong_checksum_is_unreadable(decoded: Any) -> None:
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
     with pytest.raises(UnreadableInput, match="not readable as CSV"):
-        Decoded(tmp_path / "nothing.csv")
+        read(tmp_path / "nothing.csv")

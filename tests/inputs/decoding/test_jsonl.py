@@ -13,42 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.inputs.decoding import open_decoder
 from batch.records.chunk import UnreadableInput
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
-
-TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
-
-
-def column(name: str, kind: Any, **options: Any) -> InputColumn:
-    """A column that may not be null."""
-    return InputColumn(name=name, type=kind, **{"nullable": False} | options)
-
+from tests.support.decoded import Decoded, column
 
 A = (column("a", "int64"),)
-
-
-class Decoded:
-    """Everything that a file of JSON lines decodes to."""
-
-    def __init__(self, path: Path, columns: Any = A, *, chunk_rows: int = 1000) -> None:
-        decode = open_decoder("jsonl", columns, key=["a"], text=TEXT, chunk_rows=chunk_rows)
-        self.rows: list[int] = []
-        self.records: list[tuple[Any, ...]] = []
-        self.raw: list[str] = []
-        self.rejects: dict[int, str] = {}
-        self.raw_rejects: dict[int, str] = {}
-        for untyped in decode(str(path)):
-            chunk = untyped()
-            assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
-            self.rows += chunk.rows.to_pylist()
-            self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]
-            self.raw += [chunk.raw(index) for index in range(len(chunk.rows))]
-            for reject in chunk.rejects:
-                assert reject.row not in self.rejects
-                self.rejects[reject.row] = f"{reject.column}: {reject.reason}"
-                self.raw_rejects[reject.row] = reject.raw
 
 
 @pytest.fixture
@@ -59,7 +27,7 @@ def decoded(tmp_path: Path) -> Any:
         data: bytes, columns: Any = A, *, name: str = "x.jsonl", chunk_rows: int = 1000
     ) -> Decoded:
         (tmp_path / name).write_bytes(data)
-        return Decoded(tmp_path / name, columns, chunk_rows=chunk_rows)
+        return Decoded("jsonl", tmp_path / name, columns, chunk_rows=chunk_rows)
 
     return decode
 
@@ -127,7 +95,7 @@ def test_every_line_that_is_not_blank_has_a_number(
     lines = [template.replace(b"%d", b"%d" % index) for index, template in enumerate(templates)]
     path = tmp_path_factory.mktemp("jsonl") / "x.jsonl"
     path.write_bytes(b"\n".join(lines))
-    found = Decoded(path, chunk_rows=chunk_rows)
+    found = Decoded("jsonl", path, A, chunk_rows=chunk_rows)
     expected: dict[int, int] = {}
     given_lines = [line for line in lines if line.strip()]
     for number, line in enumerate(given_lines):
@@ -168,10 +136,10 @@ def test_records_are_the_same_among_lines_of_any_kind(
     ]
     folder = tmp_path_factory.mktemp("jsonl")
     (folder / "x.jsonl").write_bytes("\n".join(lines).encode("utf-8", "surrogateescape"))
-    whole = Decoded(folder / "x.jsonl", columns, chunk_rows=chunk_rows)
+    whole = Decoded("jsonl", folder / "x.jsonl", columns, chunk_rows=chunk_rows)
     together = [repr(whole.records), whole.raw, [*whole.rejects.values()], whole.rows]
     (folder / "y.jsonl").write_bytes("\nx\n".join(lines).encode("utf-8", "surrogateescape"))
-    mixed = Decoded(folder / "y.jsonl", columns, chunk_rows=chunk_rows)
+    mixed = Decoded("jsonl", folder / "y.jsonl", columns, chunk_rows=chunk_rows)
     rejects = [reason for row, reason in mixed.rejects.items() if row % 2 == 0]
     alone = [repr(mixed.records), mixed.raw, rejects, [row // 2 for row in mixed.rows]]
     assert together == alone
@@ -294,4 +262,4 @@ def test_compressed_files(decoded: Any, name: str) -> None:
 def test_a_missing_file_is_unreadable(tmp_path: Path) -> None:
     """It went after it was listed."""
     with pytest.raises(UnreadableInput, match="not readable as JSON Lines"):
-        Decoded(tmp_path / "nothing.jsonl")
+        Decoded("jsonl", tmp_path / "nothing.jsonl", A)

@@ -12,44 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.inputs.decoding import open_decoder
 from batch.inputs.decoding.parquet import file_columns
 from batch.records.chunk import UnreadableInput
 from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from tests.support.decoded import Decoded, column
 
-TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 BEYOND_FLOATS = 2**53 + 1
-
-
-def column(name: str, kind: Any = None, **options: Any) -> InputColumn:
-    """A column that may not be null; by default of the file's own type."""
-    return InputColumn(name=name, type=kind, **{"nullable": False} | options)
-
-
-class Decoded:
-    """Everything that a Parquet file decodes to."""
-
-    def __init__(self, path: Path, columns: Any, *, chunk_rows: int = 1000, **size: int) -> None:
-        decode = open_decoder(
-            "parquet", columns, key=["a"], text=TEXT, chunk_rows=chunk_rows, **size
-        )
-        self.rows: list[int] = []
-        self.records: list[tuple[Any, ...]] = []
-        self.types: list[list[str]] = []
-        self.raw: list[str] = []
-        self.rejects: dict[int, str] = {}
-        self.raw_rejects: dict[int, str] = {}
-        for untyped in decode(str(path)):
-            chunk = untyped()
-            assert chunk.records.num_rows == len(chunk.rows) <= chunk_rows
-            self.rows += chunk.rows.to_pylist()
-            self.records += [tuple(record.values()) for record in chunk.records.to_pylist()]
-            self.types.append([str(field.type) for field in chunk.records.schema])
-            self.raw += [chunk.raw(index) for index in range(len(chunk.rows))]
-            for reject in chunk.rejects:
-                self.rejects[reject.row] = f"{reject.column}: {reject.reason}"
-                self.raw_rejects[reject.row] = reject.raw
 
 
 @pytest.fixture
@@ -64,9 +32,8 @@ def decoded(tmp_path: Path) -> Any:
         **options: Any,
     ) -> Any:
         pq.write_table(table, tmp_path / "x.parquet", **options)
-        return Decoded(
-            tmp_path / "x.parquet", columns, chunk_rows=chunk_rows, chunk_bytes=chunk_bytes
-        )
+        size = {"chunk_rows": chunk_rows, "chunk_bytes": chunk_bytes}
+        return Decoded("parquet", tmp_path / "x.parquet", columns, **size)
 
     return decode
 
@@ -222,7 +189,7 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path, kept: float) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: int(kept if kept >= 1 else len(data) * kept)])
     with pytest.raises(UnreadableInput, match="not readable as Parquet"):
-        Decoded(path, [column("a")])
+        Decoded("parquet", path, [column("a")])
 
 
 @pytest.mark.parametrize("data", [b"a,b\n1,2\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
@@ -231,7 +198,7 @@ def test_what_is_no_parquet_is_unreadable(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.parquet"
     path.write_bytes(data)
     with pytest.raises(UnreadableInput, match="not readable as Parquet"):
-        Decoded(path, [column("a")])
+        Decoded("parquet", path, [column("a")])
     with pytest.raises(UnreadableInput, match="not readable as Parquet"):
         file_columns(path, ["a"])
 
@@ -245,7 +212,7 @@ def test_a_damaged_page_is_noticed_where_the_file_has_checksums(tmp_path: Path) 
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(UnreadableInput, match="not readable as Parquet"):
-        Decoded(path, [column("a")])
+        Decoded("parquet", path, [column("a")])
 
 
 # What a file says of itself

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.inputs import pack
+from batch.inputs.pack import PACKING
 from batch.run.host_state import read_suspects
 from tests.support.jobs import JobFolder
 
@@ -62,7 +62,30 @@ def wait_for(found: Callable[[], object], seconds: float = 40) -> None:
 
 def make_large(job: JobFolder, name: str, rows: str) -> None:
     """Blank lines are no records, but they give an input a slice of its own."""
-    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * pack.SMALL_BYTES)
+    job.write(name, f"id,x,y\n{rows}".encode() + b"\n" * PACKING.small_bytes)
+
+
+#: A chunk of three records takes a minute, until somebody removes `slow`.
+SLOW = (
+    "if (FOLDER / 'slow').exists() and len(frame) == 3:",
+    "    (FOLDER / f'pid-{os.getpid()}').touch()",
+    "    time.sleep(60)",
+)
+
+
+def make_deadly(job: JobFolder, which: int, *, of: int, run: dict[str, int]) -> None:
+    """So many inputs with a slice each, one of which holds 666."""
+    job.configure(model={"preprocess": "hook:change"}, run=run)
+    for number in range(of):
+        make_large(job, f"{number}.csv", f"k{number},{666 if number == which else 1},1\n")
+
+
+def make_slow(job: JobFolder, rows: int, **run: int) -> None:
+    """Two inputs with a slice each, whose prediction is slow."""
+    job.configure(model={"preprocess": "hook:change"}, run=run)
+    (job.folder / "slow").touch()
+    for name in ("1.csv", "2.csv"):
+        make_large(job, name, "".join(f"{name}{row},1,1\n" for row in range(rows)))
 
 
 def test_an_input_that_kills_the_model_is_found_and_the_others_are_published(
@@ -92,9 +115,7 @@ def test_a_worker_that_is_killed_costs_its_own_slice(
 ) -> None:
     """What was under way is tried alone, once more; what kills again is named."""
     hook("if 666 in set(frame.x): os.kill(os.getpid(), signal.SIGKILL)")
-    job.configure(model={"preprocess": "hook:change"}, run={"workers": 2})
-    for number in range(6):
-        make_large(job, f"{number}.csv", f"k{number},{666 if number == 1 else 1},1\n")
+    make_deadly(job, 1, of=6, run={"workers": 2})
     found = job.command("run", str(job.folder))
     assert found.returncode == 65, found.stderr
     assert "1.csv: worker process was killed (SIGKILL" in found.stderr
@@ -111,9 +132,7 @@ def test_a_worker_that_is_killed_by_chance_costs_nothing(
         "    mark.touch()",
         "    os.kill(os.getpid(), signal.SIGKILL)",
     )
-    job.configure(model={"preprocess": "hook:change"}, run={"workers": 2})
-    for number in range(4):
-        make_large(job, f"{number}.csv", f"k{number},{666 if number == 1 else 1},1\n")
+    make_deadly(job, 1, of=4, run={"workers": 2})
     found = job.command("run", str(job.folder))
     assert (found.returncode, found.stderr) == (0, "")
     assert job.judge()["totals"]["inputs"] == 4
@@ -125,15 +144,8 @@ def test_a_run_that_is_told_to_stop_ends_its_children_and_goes_on_later(
     job: JobFolder, hook: Callable[[str], None], workers: int, number: signal.Signals
 ) -> None:
     """Exit 75 within the bound, nobody left behind, and the next run publishes."""
-    hook(
-        "if (FOLDER / 'slow').exists() and len(frame) == 3:",
-        "    (FOLDER / f'pid-{os.getpid()}').touch()",
-        "    time.sleep(60)",
-    )
-    job.configure(model={"preprocess": "hook:change"}, run={"workers": workers})
-    (job.folder / "slow").touch()
-    for name in ("1.csv", "2.csv"):
-        make_large(job, name, "".join(f"{name}{row},1,1\n" for row in range(3)))
+    hook(*SLOW)
+    make_slow(job, rows=3, workers=workers)
     with start(job) as run:
         wait_for(lambda: len(list(job.folder.glob("pid-*"))) == workers)
         began = time.monotonic()
@@ -158,10 +170,7 @@ def test_threads_that_are_told_to_stop_end_with_their_chunk(
 ) -> None:
     """Exit 75 at once, not at the end of the input, and the next run publishes."""
     hook("if (FOLDER / 'slow').exists(): time.sleep(0.5)", "(FOLDER / 'begun').touch()")
-    job.configure(model={"preprocess": "hook:change"}, run={"threads": 2, "chunk_rows": 3})
-    (job.folder / "slow").touch()
-    for name in ("1.csv", "2.csv"):
-        make_large(job, name, "".join(f"{name}{row},1,1\n" for row in range(60)))
+    make_slow(job, rows=60, threads=2, chunk_rows=3)
     with start(job) as run:
         wait_for((job.folder / "begun").exists)
         began = time.monotonic()
@@ -182,9 +191,7 @@ def test_of_what_threads_were_at_when_they_died_the_guilty_is_found(
 ) -> None:
     """All that was at work is tried apart by the next run, and the others are published."""
     hook("if 666 in set(frame.x): os.kill(os.getpid(), signal.SIGSEGV)", "time.sleep(0.2)")
-    job.configure(model={"preprocess": "hook:change"}, run={"threads": 3})
-    for number in range(4):
-        make_large(job, f"{number}.csv", f"k{number},{666 if number == 2 else 1},1\n")
+    make_deadly(job, 2, of=4, run={"threads": 3})
     assert job.command("run", str(job.folder)).returncode == -signal.SIGSEGV
     again = job.command("run", str(job.folder))
     assert again.returncode == 65
@@ -219,15 +226,8 @@ def test_nothing_of_a_killed_run_is_left_after_the_next_one(
     job: JobFolder, hook: Callable[[str], None]
 ) -> None:
     """Neither processes, nor shared memory, nor temporary files, nor the lock."""
-    hook(
-        "if (FOLDER / 'slow').exists() and len(frame) == 3:",
-        "    (FOLDER / f'pid-{os.getpid()}').touch()",
-        "    time.sleep(60)",
-    )
-    job.configure(model={"preprocess": "hook:change"}, run={"workers": 2})
-    (job.folder / "slow").touch()
-    for name in ("1.csv", "2.csv"):
-        make_large(job, name, "".join(f"{name}{row},1,1\n" for row in range(3)))
+    hook(*SLOW)
+    make_slow(job, rows=3, workers=2)
     with start(job) as run:
         wait_for(lambda: len(list(job.folder.glob("pid-*"))) == 2)
         os.killpg(run.pid, signal.SIGKILL)

@@ -1,13 +1,11 @@
-"""One scenario, struck at one system call after another, and judged each time.
+"""The real command, struck at one system call after another: killed there, or the call fails.
 
-The command is traced once, undisturbed. For every call that it made below its output or in this
-host's state folder it is run again from the same start, and is killed there or the call fails.
-What it leaves is judged at once, and again after one clean run.
+It is traced once, undisturbed. For every call that it made below its output or in this host's
+state folder it is run again from the same start.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -15,12 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import errorcode
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from tests.faults.system_calls import Call, Command, Traced
+from tests.faults.bench import Bench, Command, Folder, Round, Scenario, holds_nothing_else
+from tests.faults.system_calls import Call, Traced
+from tests.faults.system_calls import Command as Start
 from tests.support import oracle
-from tests.support.jobs import JobFolder
 
 _ERRNO = {name: number for number, name in errorcode.items()}
 #: What the system may answer to a call, and what nobody else will ever say of it.
@@ -36,29 +36,8 @@ _ERRORS = {
 _LASTING = frozenset({"mkdir", "link", "rename", "fsync", "unlink"})
 #: What differs from run to run: hex of eight digits and more, process ids, run ids.
 _RANDOM = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[0-9a-f]{6}|[0-9a-f]{8,}|(?<=[-.])\d+|#\d+")
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Where a command starts, and how many records are there when all is done.
-
-    `then` are commands that must follow before a run can make everything good.
-    """
-
-    name: str
-    prepare: Callable[[Bench], None]
-    records: int
-    command: str = "run"
-    then: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The promise held at one point. `reached`: the command did get there, and was struck."""
-
-    point: str
-    reached: bool
-    exit_code: int
+#: Blank lines are no records; a file of so many shares its slice with no other.
+_ALONE = b"\n" * (4 << 20)
 
 
 @dataclass(frozen=True)
@@ -73,84 +52,88 @@ class ErrorPoint:
         return f"{self.error}{' from here on' if self.lasting else ''}: {self.call.text}"
 
 
-class Bench:
-    """One scenario, put back to its start for every point."""
+Point = TypeVar("Point", Call, ErrorPoint)
 
-    def __init__(self, scenario: Scenario, *, model: Path, folder: Path, command: Command) -> None:
-        self.job = JobFolder.make(folder / "job", model)
-        self._scenario = scenario
-        self._command = command
-        self._places = (self.job.folder, Path(os.environ["BATCH_PREDICT_STATE"]))
-        self._kept = folder / "kept"
-        self._temporary = folder / "temporary"
-        self._temporary.mkdir()
-        scenario.prepare(self)
-        self.keep()
+
+def spread(points: list[Point], count: int) -> list[Point]:
+    """So many of these points, equally far apart, each from the middle of its stretch."""
+    return [points[(2 * index + 1) * len(points) // (2 * count)] for index in range(count)]
+
+
+class Calls:
+    """The system calls of one command from one start; `prepare` gets what traces it."""
+
+    def __init__(self, bench: Bench, name: str, *, start: Start, temporary: Path) -> None:
+        prepare, self._command, then = SCENARIOS[name]
+        self._bench, self._start, self._temporary = bench, start, temporary
+        self._scenario = Scenario(name, partial(prepare, self), again=[*then, _RUN])
+        self.job = bench.start(self._scenario).job
         self._before = _immutable(self.job.output)
-        self._version = _pointed(self.job.output)
-        self.start_with(command)
+        self.start_with(start)
 
-    def start_with(self, command: Command) -> None:
+    def start_with(self, start: Start) -> None:
         """Start the command in another way from now on."""
-        self._command = command
-        self._undisturbed = self.trace()
+        self._start = start
+        _, self._undisturbed = self._struck()
         self._published = _newest(self.job.output)
 
-    def keep(self) -> None:
-        """From now on every command starts from what is here now."""
-        shutil.rmtree(self._kept, ignore_errors=True)
-        for place in self._places:
-            place.mkdir(exist_ok=True)
-            shutil.copytree(place, self._kept / place.name)
-
-    def trace(self, fault: str | None = None) -> Traced:
-        """The command from its start, with one fault."""
+    def trace(self, job: Folder, fault: str | None = None, command: str = "run") -> Traced:
+        """A command on what is there now, with one fault."""
         # Process ids are used again: what is there already belongs to somebody else.
         self._shared = {path.name for path in Path("/dev/shm").iterdir()}
-        for place in self._places:
-            shutil.rmtree(place)
-            shutil.copytree(self._kept / place.name, place)
-        arguments = [self._scenario.command, str(self.job.folder)]
-        return self._command.trace(arguments, fault=fault, folder=self._temporary)
+        arguments = [command, str(job.folder)]
+        return self._start.trace(arguments, fault=fault, folder=self._temporary)
 
-    def calls(self) -> list[Call]:
+    def all(self) -> list[Call]:
         """What the command does to the output and the state folder when nothing disturbs it."""
         assert self._undisturbed.exit_code == 0, self._undisturbed.stderr
-        ours = (self.job.output, self._places[1])
+        ours = (self.job.output, self.job.folder / "one")
         elsewhere = [call for call in self._undisturbed.others if call.below(*ours)]
         assert not elsewhere, f"not in the main thread, so not to be counted: {elsewhere}"
         return [call for call in self._undisturbed.calls if call.below(*ours)]
 
     def kill_points(self) -> list[Call]:
         """Every call that may change a file: the states between them are all there are."""
-        return [call for call in self.calls() if call.changes]
+        return [call for call in self.all() if call.changes]
 
     def error_points(self) -> list[ErrorPoint]:
         """Every call with every error it may meet, once and from there on."""
-        return [point for call in self.calls() for point in _errors(call)]
+        return [point for call in self.all() for point in _errors(call)]
 
-    def kill(self, call: Call) -> Verdict:
-        """Kill the command when it enters this call, judge, run again, judge."""
+    def kill(self, call: Call) -> bool:
+        """Kill the command when it enters this call, judge, run again, judge.
+
+        Whether the command did get there, and was struck.
+        """
         with _noting(f"killed at {call.text}"):
-            traced = self.trace(call.fault("signal=KILL"))
+            struck, traced = self._struck(call.fault("signal=KILL"))
             assert traced.exit_code in {-9, 0}, traced.stderr
-            reached = traced.exit_code == -9 and _same_place(traced.calls[-1], call)
-            self._require_whole()
-            self._require_recovery(traced)
-            return Verdict(call.text, reached, traced.exit_code)
+            self._require_recovery(struck, traced)
+            return traced.exit_code == -9 and _same_place(traced.calls[-1], call)
 
-    def fail(self, point: ErrorPoint) -> Verdict:
+    def fail(self, point: ErrorPoint) -> bool:
         """Let the call fail, judge what the command says and leaves, run again, judge."""
         with _noting(str(point)):
-            traced = self.trace(point.call.fault(f"error={point.error}", lasting=point.lasting))
-            struck = [call for call in traced.calls if call.injected]
-            reached = bool(struck) and _same_place(struck[0], point.call)
+            fault = point.call.fault(f"error={point.error}", lasting=point.lasting)
+            struck, traced = self._struck(fault)
+            injected = [call for call in traced.calls if call.injected]
+            reached = bool(injected) and _same_place(injected[0], point.call)
             if reached:
                 self._require_truth(point, traced)
                 _require_no_second_sync(traced)
-            self._require_whole()
-            self._require_recovery(traced)
-            return Verdict(str(point), reached, traced.exit_code)
+            self._require_recovery(struck, traced)
+            return reached
+
+    def _struck(self, fault: str | None = None) -> tuple[Round, Traced]:
+        """The command from its start, with one fault; what is left is judged."""
+        begun, traced = self._bench.start(self._scenario), list[Traced]()
+
+        def act(job: Folder, _: object) -> int:
+            traced.append(self.trace(job, fault, self._command))
+            return traced[0].exit_code
+
+        begun.perform([Command(act)])
+        return begun, traced[0]
 
     def _require_truth(self, point: ErrorPoint, traced: Traced) -> None:
         """Exit 0 if the version was published, else one block that names the path and reason."""
@@ -160,7 +143,7 @@ class Bench:
             return
         assert traced.exit_code == 69, f"exit {traced.exit_code}: {traced.stderr}"
         assert not self._comes_after_the_commit(point.call), traced.stderr
-        require_one_block(traced.stderr, _ERRNO[point.error], *self._places)
+        require_one_block(traced.stderr, _ERRNO[point.error], self.job.folder)
 
     def _comes_after_the_commit(self, call: Call) -> bool:
         """Whether the version is there already: then the run has done what it was for."""
@@ -172,36 +155,80 @@ class Bench:
         )
         return calls.index(call) > committed
 
-    def _require_whole(self) -> None:
-        """What was published before is untouched; what readers see and what is newest is whole."""
-        output = self.job.output
-        after = _immutable(output)
-        assert {name: after.get(name) for name in self._before} == self._before
-        pointed = _pointed(output)
-        assert pointed >= self._version, "readers went back"
-        for version in {pointed, _newest(output)} - {0}:
-            manifest = _manifest(output, version)
-            ledger = oracle.ledger_of(output, manifest)
-            rows = oracle.rows_of(output, manifest)
-            rejects = oracle.rows_of(output, manifest, "rejects")
-            oracle._judge_records(manifest, ledger, rows, rejects)
-        if pointed:
-            assert json.loads((output / "manifest.json").read_text()) == _manifest(output, pointed)
-
-    def _require_recovery(self, traced: Traced) -> None:
+    def _require_recovery(self, struck: Round, traced: Traced) -> None:
         """One clean run later every record is there once, and nothing else is left."""
-        for name in self._scenario.then:
-            done = self.job.command(name, str(self.job.folder))
-            assert done.returncode == 0, done.stderr
-        outcome = self.job.run()
-        assert outcome.exit_code == 0, outcome
-        assert self.job.judge()["totals"]["records"] == self._scenario.records
+        after = _immutable(self.job.output)
+        assert {name: after.get(name) for name in self._before} == self._before
+        struck.end()
         left = [str(path) for path in self.job.output.rglob("*") if _is_unfinished(path)]
         left += [str(path) for path in self._temporary.rglob("*")]
         process = str(traced.calls[0].thread)
         shared = {path.name for path in Path("/dev/shm").iterdir()} - self._shared
         left += [name for name in shared if process in re.split(r"\D+", name)]
         assert not left, f"left behind: {left}"
+
+
+def _first_run(_: Calls, job: Folder) -> None:
+    """Two inputs and a reject; there is no output yet."""
+    job.add("1.csv", [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)])
+    job.add("2.csv", [("d", 2, 2), ("e", "oops", 1)])
+
+
+def _changed_input(calls: Calls, job: Folder) -> None:
+    """An input in a part that it shares has another content, and one is new."""
+    _first_run(calls, job)
+    job.run()
+    job.add("1.csv", [("a", 9, 9)])
+    job.add("3.csv", [("f", 1, 0), ("g", 0, 1)])
+
+
+def _interrupted_run(calls: Calls, job: Folder) -> None:
+    """Of two slices one was done when the run was killed; then an input came."""
+    job.configure(run={"threads": 1})  # One call after the other, the same every time.
+    job.add("0.csv", [("z", 1, 1)])
+    job.run()
+    for name in ("1.csv", "2.csv"):
+        rows = job.add(name, [(f"{name}-a", 1, 2), (f"{name}-b", 3, 4)]).read_bytes()
+        job.write(name, rows + _ALONE)
+    before = job.folder.with_name("before")
+    shutil.rmtree(before, ignore_errors=True)
+    job.save(before)
+    done = calls.trace(job).calls
+    receipt = next(call for call in done if call.paths and call.paths[-1].endswith("/00000.json"))
+    # It was about to note what it predicts next: nothing was in flight.
+    noting = next(
+        call
+        for call in done[done.index(receipt) :]
+        if call.name == "write" and call.paths[0].endswith(".lock")
+    )
+    job.restore(before)
+    assert calls.trace(job, noting.fault("signal=KILL")).exit_code == -9
+    job.add("3.csv", [("f", 1, 0)])
+
+
+def _version_to_leave(calls: Calls, job: Folder) -> None:
+    """Two versions; the second one is to be undone."""
+    _changed_input(calls, job)
+    job.run()
+
+
+def _paused(calls: Calls, job: Folder) -> None:
+    """Rolled back to the first of two versions."""
+    _version_to_leave(calls, job)
+    assert job.command("rollback", str(job.folder)).returncode == 0
+
+
+#: Its own opening of the output: what a dead run was at is predicted in a process apart.
+_RUN = Command(lambda job, _: job.run().exit_code, holds_nothing_else)
+_UNPAUSE = Command(lambda job, _: job.command("unpause", str(job.folder)).returncode)
+#: Where a command starts, the command, and what must follow before a run can make all good.
+SCENARIOS: dict[str, tuple[Callable[[Calls, Folder], None], str, tuple[Command, ...]]] = {
+    "first run": (_first_run, "run", ()),
+    "changed input": (_changed_input, "run", ()),
+    "interrupted run": (_interrupted_run, "run", ()),
+    "rollback": (_version_to_leave, "rollback", (_UNPAUSE,)),
+    "unpause": (_paused, "unpause", (_UNPAUSE,)),
+}
 
 
 def require_one_block(stderr: str, errno: int, *places: Path) -> None:
@@ -260,20 +287,9 @@ def _is_unfinished(path: Path) -> bool:
     return path.suffix == ".tmp" or path.parent.name == ".tmp"
 
 
-def _pointed(output: Path) -> int:
-    """The version that readers see; 0 before the first."""
-    pointer = output / "manifest.json"
-    return int(json.loads(pointer.read_text())["version"]) if pointer.exists() else 0
-
-
 def _newest(output: Path) -> int:
     newest = oracle.newest(output)
     return int(newest["version"]) if newest else 0
-
-
-def _manifest(output: Path, version: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((output / f"manifests/{version:010}.json").read_text())
-    return found
 
 
 @contextmanager
