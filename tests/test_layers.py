@@ -36,12 +36,9 @@ GERUNDS = {
     "authoring": "the room: writing a job and trying it out",
     "wording": "a noun of its own: how something is worded",
     "decoding": "the field's name for it, and a package: one module per format",
-    "pending": "no gerund: the folder of OUTPUT that it reads and writes",
 }
 #: Modules of fewer than 20 lines, and why they are no part of another one.
-SHORT = {
-    "output/open.py": "the rest of its room knows no jobs, and applications import that rest",
-}
+SHORT: dict[str, str] = {}
 #: All that `ls batch/` shows: rooms, and the few modules that every room may import.
 MOST_NAMES = 18
 

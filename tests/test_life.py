@@ -23,8 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.logs import utc_now
 from batch.run.outcome import RunResult
 from batch.store import open_store

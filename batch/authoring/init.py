@@ -20,7 +20,7 @@ from batch.authoring.template import JobDraft, ModelFacts, render
 from batch.authoring.trial import Trial, given_input, importing_from, load_model, predict_first
 from batch.errors import BadData, BadUsage, DoesNotFit, NoInput, NotPermitted
 from batch.inputs.survey import survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.job.settings import JobSettings, Method
 from batch.logs import utc_now
 from batch.model.recipe import compose

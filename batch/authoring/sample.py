@@ -16,8 +16,7 @@ import msgspec
 
 from batch.errors import BadData, NoInput
 from batch.job.settings import Format, InputSection
-from batch.records.columns import ColumnType
-from batch.records.text import PANDAS_NULLS, compression_of
+from batch.records.columns import PANDAS_NULLS, ColumnType, compression_of
 
 #: How much of a sample is inspected.
 SAMPLE_BYTES = 16 << 20

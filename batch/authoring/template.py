@@ -12,7 +12,7 @@ from typing import Any
 from batch.authoring.sample import Sample, SampleColumn
 from batch.job.settings import Method
 from batch.model.sidecar import Sidecar
-from batch.records.text import PANDAS_NULLS
+from batch.records.columns import PANDAS_NULLS
 
 _OUTPUT = """\
 [output]

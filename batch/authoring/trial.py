@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING
 
 from batch.errors import BadData, NoInput
 from batch.inputs.survey import survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import utc_now
 from batch.model.recipe import Recipe
 from batch.model.sidecar import Sidecar
 from batch.output.ledger import Ledger
-from batch.output.open import open_output
 from batch.output.plan import PlannedInput
 from batch.output.publish import require_same_output
-from batch.output.read import read_live
+from batch.output.read import open_output, read_live
 from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.records.columns import InputColumn
 from batch.run.chosen_model import Incoming, job_model
@@ -152,7 +151,7 @@ def predict_first(model: LoadedModel, source: TrialInput, rows: int, trace: Trac
     """Read and predict the first `rows` records of an input. Raises `BadData`, `DoesNotFit`."""
     import pyarrow as pa
 
-    from batch.run.predict.bisection import score_all
+    from batch.run.predict.batches import score_all
     from batch.run.predict.part_rows import placed, side_by_side
 
     name, rejects = source.planned.path, list[Reject]()

@@ -18,8 +18,7 @@ from batch.authoring.trial import (
 )
 from batch.errors import BadData, BatchError, DoesNotFit, NoInput
 from batch.inputs.survey import survey_inputs
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.logs import utc_now
 from batch.output.ledger import Ledger
 from batch.run.outcome import Trace

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from batch import __version__
-from batch.cli.options import EVERYWHERE
+from batch.cli.text import EVERYWHERE
 from batch.errors import BatchError
 
 # Imports make many objects and no garbage; a tenth of the time of an idle run went into looking.

@@ -12,7 +12,7 @@ from batch.cli.text import print_facts, print_table, progress_bar, report
 from batch.wording import counted, lasting, listed, sized
 
 if TYPE_CHECKING:
-    from batch.job.job import Job
+    from batch.job.job_file import Job
     from batch.run.backfill import Proposal
     from batch.run.selection import Request
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.options import AS_JSON
-from batch.cli.text import print_facts, print_json, print_records, print_table
+from batch.cli.text import AS_JSON, print_facts, print_json, print_records, print_table
 from batch.wording import counted, decimal
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ def discard(job: str, run_id: str | None) -> None:
     """
     from batch.job.job_file import load_job
     from batch.logs import utc_now
-    from batch.output.open import open_output
+    from batch.output.read import open_output
     from batch.run.held import discard as give_up
 
     found = load_job(job)

@@ -28,7 +28,7 @@ def prune(job: str, yes: bool) -> None:
       batch-predict prune flight_delays --yes
     """
     from batch.job.job_file import load_job
-    from batch.output.open import open_output
+    from batch.output.read import open_output
     from batch.upkeep.prune import prune as find_and_delete
 
     found = load_job(job)

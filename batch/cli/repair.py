@@ -34,7 +34,7 @@ def repair(job: str, yes: bool) -> None:
     """
     from batch.job.job_file import load_job
     from batch.logs import utc_now
-    from batch.output.open import open_output
+    from batch.output.read import open_output
     from batch.upkeep.repair import look_for_damage
     from batch.upkeep.repair import repair as mend
 

@@ -10,7 +10,7 @@ from batch.cli.text import say
 from batch.wording import command, counted, listed
 
 if TYPE_CHECKING:
-    from batch.job.job import Job
+    from batch.job.job_file import Job
     from batch.upkeep.rollback import WayBack
 
 _SHOWN = 5
@@ -34,7 +34,7 @@ def rollback(job: str, to: int | None, reason: str) -> None:
     """
     from batch.job.job_file import load_job
     from batch.logs import utc_now
-    from batch.output.open import open_output
+    from batch.output.read import open_output
     from batch.upkeep.rollback import look_back, roll_back
 
     found = load_job(job)

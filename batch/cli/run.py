@@ -14,7 +14,7 @@ from batch.wording import counted, listed, sized
 
 if TYPE_CHECKING:
     from batch.inputs.survey import Survey
-    from batch.job.job import Job
+    from batch.job.job_file import Job
     from batch.run.preview import Preview
 
 #: Lines of a list before "more".

@@ -1,20 +1,31 @@
-"""How things are printed: aligned columns, a block for an error, a bar for a run."""
+"""How the command line speaks: options of every command, aligned columns, a block for an error, a bar."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.options import voice
-from batch.logs import log
+from batch.logs import log, show_logs
 from batch.wording import decimal
 
 if TYPE_CHECKING:
     from batch.run import outcome
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@dataclass
+class Voice:
+    """How much a call prints apart from its results, and in which form."""
+
+    verbosity: int = 0
+    is_quiet: bool = False
+    log_format: str = "text"
 
 
 def complain(message: str, hint: str = "", *details: str) -> None:
@@ -130,11 +141,6 @@ def progress_bar(title: str) -> Iterator[outcome.Progress]:
         bar.stop()
 
 
-def _is_numeric(cells: Sequence[object]) -> bool:
-    there = [cell for cell in cells if cell is not None]
-    return bool(there) and all(isinstance(cell, int | float) for cell in there)
-
-
 def as_text(cell: object) -> str:
     """One value of a table of counts."""
     if isinstance(cell, int) and not isinstance(cell, bool):
@@ -147,3 +153,43 @@ def as_value(cell: object) -> str:
     if cell is None:
         return "-"
     return decimal(cell).replace(",", "") if isinstance(cell, float) else str(cell)
+
+
+def voice() -> Voice:
+    """The voice of the command that is running."""
+    context = click.get_current_context(silent=True)
+    return context.find_root().ensure_object(Voice) if context else Voice()
+
+
+def _is_numeric(cells: Sequence[object]) -> bool:
+    there = [cell for cell in cells if cell is not None]
+    return bool(there) and all(isinstance(cell, int | float) for cell in there)
+
+
+def _hear(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Add what was said before the command to what was said after it."""
+    said = context.find_root().ensure_object(Voice)
+    match option.name:
+        case "verbose":
+            said.verbosity += value
+        case "quiet":
+            said.is_quiet |= value
+        case "log_format":
+            said.log_format = value or said.log_format
+    show_logs(said.verbosity, log_format=said.log_format)
+
+
+EVERYWHERE = (
+    click.Option(
+        ["-v", "--verbose"], count=True, expose_value=False, callback=_hear,
+        help="Log to stderr; -vv logs more.",
+    ),
+    click.Option(
+        ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_hear,
+        help="No progress bar, and no output on success.",
+    ),
+    click.Option(
+        ["--log-format"], type=click.Choice(["text", "json"]), expose_value=False, callback=_hear,
+        help="Format of log and error lines.",
+    ),
+)  # fmt: skip

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.options import AS_JSON
-from batch.cli.text import as_value, print_json, print_records
+from batch.cli.text import AS_JSON, as_value, print_json, print_records
 from batch.errors import BadData
 from batch.wording import counted
 

@@ -20,7 +20,7 @@ def unpause(job: str) -> None:
     """
     from batch.job.job_file import load_job
     from batch.logs import utc_now
-    from batch.output.open import open_output
+    from batch.output.read import open_output
     from batch.upkeep.rollback import unpause as let_go_on
 
     found = load_job(job)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.options import AS_JSON
-from batch.cli.text import print_json
+from batch.cli.text import AS_JSON, print_json
 from batch.wording import counted
 
 if TYPE_CHECKING:

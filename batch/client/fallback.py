@@ -15,7 +15,7 @@ from batch.errors import BatchError
 from batch.output.manifest import Manifest, decode_manifest
 from batch.records.documents import encode
 from batch.store.cachefolder import FILES, VERSIONS, one_at_a_time, trim, warn_of_cache
-from batch.store.host_folders import cache_folder
+from batch.store.files import cache_folder
 from batch.store.spool import new_path, spooling_in
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 
 from batch.errors import BatchError, DoesNotFit, NoInput
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.job.settings import InputSection
 from batch.output.ledger import Ledger, LedgerEntry, seen_mark
-from batch.output.open import open_output
 from batch.output.plan import PlannedInput
-from batch.records.text import compression_of
+from batch.output.read import open_output
+from batch.records.columns import compression_of
 from batch.store import open_store
 from batch.store.base import Entry, Listing, Missing, Store
 from batch.wording import counted, decimal, listed

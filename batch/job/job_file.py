@@ -1,4 +1,4 @@
-"""Read a job file: find it, substitute environment variables, report every mistake at once."""
+"""A job file: find it, read it, report every mistake at once, and locate what it names."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from batch.errors import DoesNotFit, NoInput, reading
-from batch.job.job import Job
+from batch.job.pattern import InputPattern
 from batch.job.settings import JobSettings
 from batch.wording import command
 
@@ -20,6 +22,51 @@ if TYPE_CHECKING:
     from batch.job.mistakes import Location, Mistake
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job file in memory: its settings, with paths relative to the file's folder."""
+
+    file: Path
+    settings: JobSettings
+
+    @property
+    def folder(self) -> Path:
+        return self.file.parent
+
+    @property
+    def name(self) -> str:
+        return self.settings.name or self.folder.name
+
+    @property
+    def reference(self) -> str:
+        """JOB for a command line: refers to this job file from any folder."""
+        return str(self.folder if self.file.name == "job.toml" else self.file)
+
+    @cached_property
+    def pattern(self) -> InputPattern:
+        return InputPattern(self._locate(self.settings.input.path))
+
+    @property
+    def model_url(self) -> str:
+        return self._locate(self.settings.model.path)
+
+    @property
+    def output_url(self) -> str:
+        return self._locate(self.settings.output.path)
+
+    def with_workers(self, workers: int) -> Job:
+        """The same job with another number of processes."""
+        run = self.settings.run.model_copy(update={"workers": workers})
+        return replace(self, settings=self.settings.model_copy(update={"run": run}))
+
+    def _locate(self, path: str) -> str:
+        if "://" in path:
+            return path
+        # Normalized, because messages and manifests show it.
+        whole = os.path.normpath(self.folder / path)
+        return f"{whole}/" if path.endswith("/") else whole
 
 
 def load_job(job: str) -> Job:

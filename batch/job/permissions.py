@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch.errors import BadUsage
-from batch.job.job import Job
+from batch.job.job_file import Job
 
 _ABORT_DAYS = 7
 _READ, _WRITE = ["s3:GetObject"], ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +18,62 @@ from batch.output.read import read_document
 from batch.records.documents import encode
 from batch.store.base import Exists, Missing, Store, read_whole
 from batch.store.cache import Content, fetch_content
-from batch.store.digest import hash_file
+from batch.store.files import hash_file
 
 if TYPE_CHECKING:
     from batch.model.score import Scorer
+
+
+class PublishedModel:
+    """A model for an application: predicts single records exactly as a run does."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+
+    @property
+    def estimator(self) -> Any:
+        """The estimator itself, as it was saved."""
+        return self._scorer.estimator
+
+    def score_records(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The predictions for raw JSON records, in order. Raises `BadData` for an invalid record."""
+        from batch.model.load import records_to_batch
+
+        if not records:
+            return []
+        batch, misfits = records_to_batch(records, self._scorer.columns)
+        types = {column.name: column.type for column in self._scorer.columns}
+        for index, column in sorted(misfits.items()):
+            raise BadData(
+                f"record {index}: column {column!r}: found {records[index].get(column)!r}, "
+                f"expected {types[column] or 'a value of its type'}"
+            )
+        return list(self._scorer.score(batch).to_pylist())
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model file, its recipe, and the folder of its hooks.
+
+    With `keeps_model` it differs from the job's model, and the manifest keeps naming the latter.
+    """
+
+    path: Path
+    recipe: Recipe
+    sidecar: Sidecar | None
+    code_folder: Path
+    keeps_model: bool = False
+
+    @property
+    def info(self) -> ModelInfo:
+        """The manifest's description of it."""
+        return model_info(self.recipe, self.sidecar)
+
+    @property
+    def is_thread_safe(self) -> bool:
+        """Whether threads may predict concurrently: unknown, so False, for hooks and without a sidecar."""
+        has_hooks = self.recipe.preprocess or self.recipe.postprocess
+        return not has_hooks and self.sidecar is not None and self.sidecar.is_thread_safe
 
 
 def publish_model(
@@ -117,33 +170,6 @@ def published_code(store: Store, recipe: Recipe) -> Iterator[Path]:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(read_whole(store, path).data)
         yield folder
-
-
-class PublishedModel:
-    """A model for an application: predicts single records exactly as a run does."""
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-
-    @property
-    def estimator(self) -> Any:
-        """The estimator itself, as it was saved."""
-        return self._scorer.estimator
-
-    def score_records(self, records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The predictions for raw JSON records, in order. Raises `BadData` for an invalid record."""
-        from batch.model.load import records_to_batch
-
-        if not records:
-            return []
-        batch, misfits = records_to_batch(records, self._scorer.columns)
-        types = {column.name: column.type for column in self._scorer.columns}
-        for index, column in sorted(misfits.items()):
-            raise BadData(
-                f"record {index}: column {column!r}: found {records[index].get(column)!r}, "
-                f"expected {types[column] or 'a value of its type'}"
-            )
-        return list(self._scorer.score(batch).to_pylist())
 
 
 def _copy_model(store: Store, model_path: Path, info: ModelInfo) -> None:

@@ -11,12 +11,11 @@ import msgspec
 
 from batch import __version__
 from batch.errors import DoesNotFit, reading
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.job.settings import ColumnSection, InputSection, Method
 from batch.model.sidecar import Sidecar
-from batch.records.columns import ColumnType, InputColumn
+from batch.records.columns import ColumnType, InputColumn, TextOptions
 from batch.records.documents import Document
-from batch.records.text import TextOptions
 
 MAJOR_VERSION = __version__.partition(".")[0]
 

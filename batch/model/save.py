@@ -29,8 +29,7 @@ from batch.model.sidecar import (
 from batch.records.columns import Scalar
 from batch.records.documents import encode
 from batch.records.histogram import Histogram, reference_histogram
-from batch.store.digest import hash_file
-from batch.store.whole_file import replacing
+from batch.store.files import hash_file, replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +16,9 @@ from batch.job.settings import Method
 from batch.records.columns import InputColumn, Scalar
 from batch.records.documents import Document, decode
 from batch.records.histogram import Histogram
-from batch.store.digest import hash_file
+from batch.store import open_store
+from batch.store.base import Missing
+from batch.store.files import hash_file
 
 SIDECAR_FORMAT = "batch-predict-model/1"
 REPLACED_WITHIN_SECONDS = 60
@@ -118,6 +122,26 @@ def installed_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+@contextmanager
+def model_file(url: str) -> Iterator[Path]:
+    """A path of the model file, with its sidecar next to it if there is one; neither need exist."""
+    folder, _, name = url.rpartition("/")
+    store = open_store(folder)
+    if not store.is_remote:
+        yield Path(url)
+        return
+    from batch.store.spool import spooled
+
+    with spooled() as place:
+        place.mkdir()
+        model = place / name
+        # The sidecar first: `save_model` writes the model before it, so its model exists already.
+        for file in (sidecar_path(model), model):
+            with suppress(Missing), store.fetch(file.name) as copy:
+                copy.rename(file)
+        yield model
 
 
 def _read_sidecar(path: Path) -> Sidecar | None:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from batch.errors import BadData, Damaged
 from batch.output.manifest import PartFile
-from batch.records.arrays import arrow_owned
+from batch.records.arrays import arrow_owned, neighbours
 from batch.records.columns import INPUT
-from batch.records.groups import neighbours
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
 from batch.wording import command

@@ -1,16 +1,25 @@
-"""Slices, the plan that lists them, and the receipts that say they are done."""
+"""Plans and their slices, the receipts that say a slice is done, and how inputs are packed into slices."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal
 
 from batch.errors import TryAgain
+from batch.output import layout
 from batch.output.manifest import CheckResult, Column, ModelInfo, PartFile
-from batch.records.documents import Document
+from batch.output.read import read_document
+from batch.records.columns import compression_of
+from batch.records.documents import Document, encode
 from batch.records.histogram import Histogram
+from batch.store.base import Entry, Exists, Store
 
 PLAN_FORMAT = "batch-predict-plan/1"
+#: Each is read whole, so a compressed one counts as what it may become in memory.
+_UNPACKED = 16
 
 
 class PlanAgain(TryAgain):
@@ -112,3 +121,92 @@ class HeldNote(Document, frozen=True):
     """Why a finished run was not published."""
 
     checks: tuple[CheckResult, ...]
+
+
+@dataclass(frozen=True)
+class Plans:
+    """One listing of `pending/`, and the store's time of it."""
+
+    entries: dict[str, Entry]
+    now: datetime
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The runs that have a plan, oldest first."""
+        folders = {path.split("/")[1] for path in self.entries}
+        return sorted(run_id for run_id in folders if layout.plan_path(run_id) in self.entries)
+
+    def is_given_up(self, run_id: str) -> bool:
+        return layout.dropped_path(run_id) in self.entries
+
+    def is_held(self, run_id: str) -> bool:
+        return layout.held_path(run_id) in self.entries
+
+    def age(self, path: str) -> timedelta:
+        """Age of the object; zero if missing."""
+        entry = self.entries.get(path)
+        return self.now - entry.modified if entry else timedelta()
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Inputs up to `small_bytes` share a slice, which holds at most the other two."""
+
+    small_bytes: int = 4 << 20
+    packed_bytes: int = 64 << 20
+    packed_inputs: int = 2_000
+
+
+PACKING = Packing()
+
+
+def list_plans(store: Store) -> Plans:
+    """Everything in `pending/`."""
+    listing = store.list(layout.PENDING)
+    return Plans({entry.path: entry for entry in listing.entries}, listing.now)
+
+
+def read_plan(store: Store, run_id: str) -> Plan:
+    """The plan of a run. Raises `Missing`, `Damaged`."""
+    return read_document(store, layout.plan_path(run_id), Plan)
+
+
+def give_up(store: Store, run_id: str, *, by: str, at: datetime) -> None:
+    """Mark the run as abandoned by creating dropped.json: it is never continued or published."""
+    with suppress(Exists):  # Abandoned by another process at the same time.
+        store.create(layout.dropped_path(run_id), encode(DroppedNote(by=by, at=at)))
+
+
+def pack(
+    inputs: Iterable[PlannedInput], packing: Packing = PACKING, *, apart: Collection[str] = ()
+) -> list[tuple[PlannedInput, ...]]:
+    """Group inputs into slices: large ones alone, small ones together, in the order of names.
+
+    Those of the paths `apart` stand alone too.
+    """
+    groups: list[tuple[PlannedInput, ...]] = []
+    together: list[PlannedInput] = []
+    held = 0
+    for planned in inputs:
+        size = planned.size * (_UNPACKED if _is_compressed(planned.path) else 1)
+        if size > packing.small_bytes or planned.path in apart:
+            groups.append((planned,))
+            continue
+        is_full = held + size > packing.packed_bytes or len(together) == packing.packed_inputs
+        if together and is_full:
+            groups.append(tuple(together))
+            together, held = [], 0
+        together.append(planned)
+        held += size
+    return [*groups, tuple(together)] if together else groups
+
+
+def in_reading_order(
+    inputs: Iterable[PlannedInput], packing: Packing = PACKING
+) -> tuple[PlannedInput, ...]:
+    """The inputs as their slices will hold them, where nothing was done before."""
+    return tuple(planned for group in pack(inputs, packing) for planned in group)
+
+
+def _is_compressed(path: str) -> bool:
+    return path.endswith(".parquet") or compression_of(path) is not None

@@ -14,13 +14,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from batch.errors import BatchError, DoesNotFit, Held, StoreDown, TryAgain
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import log
 from batch.output import layout
 from batch.output.ledger import LedgerEntry, encode_segment
 from batch.output.manifest import FORMAT, Counts, LedgerFile, Manifest
-from batch.output.read import read_live, read_manifest, read_pointer
-from batch.output.retention import RETENTION, Retention, oldest_kept
+from batch.output.read import (
+    RETENTION,
+    Retention,
+    oldest_kept,
+    read_live,
+    read_manifest,
+    read_pointer,
+)
 from batch.output.version import Draft, Live
 from batch.records.documents import encode
 from batch.store.base import Changed, Exists, Missing, Store, read_whole

@@ -1,11 +1,14 @@
-"""Read what is published: the newest version and its ledger, or any version that is kept."""
+"""Read what is published, and decide how long it is kept: manifests, ledger, the oldest version that stays."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from batch.errors import BatchError, Damaged, DoesNotFit, NoInput
 from batch.output import layout
@@ -13,10 +16,31 @@ from batch.output.ledger import Ledger
 from batch.output.manifest import LedgerFile, Manifest, decode_manifest
 from batch.output.version import Live
 from batch.records.documents import AnyDocument, decode
-from batch.store.base import Missing, Store, read_whole
+from batch.store import open_store
+from batch.store.base import Missing, Placement, Store, read_whole
 from batch.wording import command
 
+if TYPE_CHECKING:  # Applications read too, and do without pydantic.
+    from batch.job.job_file import Job
+
 _READERS, _READ_AHEAD = 8, 64
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How much history an output keeps, and in how many pieces.
+
+    The newest `versions` are kept, however old they are. A commit folds a ledger of `segments`
+    segments into one. Only garbage older than `safe_age` is deleted: nothing refers yet to objects
+    that a running run has just written, and no run takes this long.
+    """
+
+    versions: int = 100
+    segments: int = 64
+    safe_age: timedelta = timedelta(days=7)
+
+
+RETENTION = Retention()
 
 
 def read_live(store: Store) -> Live:
@@ -107,13 +131,6 @@ def all_kept(
     yield live.version, live
 
 
-def _read_or_error(store: Store, version: int) -> tuple[int, Manifest | BatchError]:
-    try:
-        return version, read_manifest(store, version)
-    except (Missing, Damaged, DoesNotFit) as error:
-        return version, error
-
-
 def kept_versions(live: Manifest) -> str:
     """The range of versions that are kept, for an error about another one."""
     return kept_range(live.oldest_kept, live.version)
@@ -162,3 +179,39 @@ def read_segment(store: Store, segment: LedgerFile) -> bytes:
 def read_document(store: Store, path: str, kind: type[AnyDocument]) -> AnyDocument:
     """A JSON document. Raises `Missing`, and `Damaged` that names the object and the field."""
     return decode(read_whole(store, path).data, kind, source=f"{store.url}/{path}")
+
+
+def open_output(job: Job) -> Store:
+    """The store that a job publishes into."""
+    output = job.settings.output
+    return open_store(job.output_url, Placement(output.kms_key, output.storage_class))
+
+
+def oldest_kept(
+    store: Store, newest: Manifest | None, *, versions: int, retain: timedelta, now: datetime
+) -> int:
+    """The oldest version that stays when the next one is published; it never falls.
+
+    The last `versions` are kept, and all that were live during the last `retain`.
+    """
+    if newest is None:
+        return 1
+    oldest, following = newest.oldest_kept, newest.version + 1
+    # The newest version is being replaced just now, so it is kept anyhow.
+    while oldest < newest.version and oldest <= following - versions:
+        try:
+            if read_manifest(store, oldest + 1).published_at > now - retain:
+                break
+        except Missing:
+            pass  # It was removed: there is nothing to keep.
+        except BatchError:
+            break  # A version that cannot be read is kept.
+        oldest += 1
+    return oldest
+
+
+def _read_or_error(store: Store, version: int) -> tuple[int, Manifest | BatchError]:
+    try:
+        return version, read_manifest(store, version)
+    except (Missing, Damaged, DoesNotFit) as error:
+        return version, error

@@ -6,8 +6,8 @@ Arrow's own `to_numpy`, `array` and `scalar` import pandas if it is installed: h
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-
 #: Bytes scanned together: as many as fit into the cache.
 _GLANCE_BYTES = 1 << 18
+Item = TypeVar("Item")
 
 
 def to_numpy(array: pa.Array) -> np.ndarray:
@@ -113,3 +113,18 @@ def may_contain(texts: pa.Array, byte: int) -> bool:
 def contains(data: np.ndarray, byte: int) -> bool:
     """Whether a byte occurs in the data."""
     return any((glance == byte).any() for _, glance in glances(data))
+
+
+def neighbours(
+    items: Iterable[Item], *, size: Callable[[Item], int], most: int
+) -> Iterator[list[Item]]:
+    """All items in order, in lists of a total size up to `most`; a larger item gets its own list."""
+    group, group_size = list[Item](), 0
+    for item in items:
+        if group and group_size + size(item) > most:
+            yield group
+            group, group_size = [], 0
+        group.append(item)
+        group_size += size(item)
+    if group:
+        yield group

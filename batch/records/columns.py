@@ -1,7 +1,8 @@
-"""The columns a job reads: their types, and the matching Arrow types."""
+"""The columns a job reads: types, matching Arrow types, and how text becomes values."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from batch.records.documents import Document
@@ -11,8 +12,18 @@ if TYPE_CHECKING:
 
 INPUT, ROW, AS_OF = "_input", "_row", "_as_of"
 OUR_COLUMNS = (INPUT, ROW, AS_OF)
-
 Scalar = str | int | float | bool | None
+#: The manifest's names of types, where Arrow's differ.
+_TYPE_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16",
+               "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}  # fmt: skip
+ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
+#: The texts pandas reads as null by default (pandas.read_csv, parameter `na_values`).
+PANDAS_NULLS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+#: In a key only the empty text is null.
+KEY_NULLS = ("",)
 
 
 class InputColumn(Document, frozen=True):
@@ -30,6 +41,16 @@ class InputColumn(Document, frozen=True):
     ordered: bool = False
     format: str | None = None
     timezone: str | None = None
+
+
+class TextOptions(Document, frozen=True):
+    """How the text of an input is parsed; `names` None: the first line has the column names."""
+
+    delimiter: str
+    decimal: str
+    encoding: str
+    names: tuple[str, ...] | None
+    null_values: tuple[str, ...]
 
 
 def arrow_type(column: InputColumn) -> pa.DataType:
@@ -51,11 +72,6 @@ def arrow_type(column: InputColumn) -> pa.DataType:
             return pa.int64()
         case _:
             return pa.string()
-
-
-#: The manifest's names of types, where Arrow's differ.
-_TYPE_NAMES = {"double": "float64", "float": "float32", "halffloat": "float16",
-               "date32[day]": "date", "timestamp[us, tz=UTC]": "timestamp"}  # fmt: skip
 
 
 def type_name(kind: pa.DataType) -> str:
@@ -97,4 +113,6 @@ def type_of_arrow(kind: pa.DataType) -> ColumnType | None:
     return next((name for name, matches in candidates if matches), None)
 
 
-ColumnType = Literal["string", "int64", "float64", "bool", "date", "timestamp", "category"]
+def compression_of(path: str) -> str | None:
+    """`gzip`, `zstd` or None, from the suffix."""
+    return {".gz": "gzip", ".zst": "zstd"}.get(Path(path).suffix)

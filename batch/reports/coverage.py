@@ -10,8 +10,8 @@ from itertools import groupby, pairwise
 from typing import Literal, get_args
 
 from batch.inputs.survey import Survey
-from batch.job.job import Job
-from batch.output.pending import list_plans, read_plan
+from batch.job.job_file import Job
+from batch.output.plan import list_plans, read_plan
 from batch.output.version import Live
 from batch.records.documents import Document
 from batch.store.base import Missing, Store

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from batch.errors import BatchError
 from batch.inputs.survey import Survey, survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output import layout
 from batch.output.manifest import Counts, Unreadable
-from batch.output.pending import list_plans
+from batch.output.plan import list_plans
 from batch.output.read import newest_manifest, read_document, read_live
 from batch.output.run_record import Heartbeat, RunRecord, read_records
 from batch.output.version import Live

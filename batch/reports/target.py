@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import NoInput
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.output import layout
 from batch.output.manifest import Manifest
-from batch.output.open import open_output
-from batch.output.read import newest_manifest
+from batch.output.read import newest_manifest, open_output
 from batch.store import open_store
 from batch.store.base import Store
 from batch.wording import command

@@ -15,8 +15,8 @@ import msgspec
 from batch.errors import BadUsage, DoesNotFit
 from batch.inputs.prefetch import Ahead
 from batch.inputs.survey import survey_inputs
-from batch.job.job import Job
-from batch.model.model_file import ChosenModel
+from batch.job.job_file import Job
+from batch.model.published import ChosenModel
 from batch.output.ledger import Ledger
 from batch.output.manifest import Manifest
 from batch.output.plan import PlannedInput

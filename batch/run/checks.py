@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.model.sidecar import Sidecar
 from batch.output.manifest import Manifest, ModelInfo, PartFile
 from batch.output.part_reader import read_rows
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batch.job.limits import Action, ChecksSection, Limit
+from batch.job.settings import Action, ChecksSection, Limit
 from batch.output.manifest import CheckResult
 from batch.records.histogram import explained_by_chance, stability_index
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import DoesNotFit
-from batch.job.job import Job
-from batch.model.model_file import ChosenModel, model_file
+from batch.job.job_file import Job
+from batch.model.published import ChosenModel
 from batch.model.recipe import Recipe, compose
-from batch.model.sidecar import Sidecar, read_model_file
+from batch.model.sidecar import Sidecar, model_file, read_model_file
 from batch.output.plan import PlannedInput
 from batch.output.read import read_document, read_kept
 from batch.output.version import Live

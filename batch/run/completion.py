@@ -7,7 +7,7 @@ from contextlib import suppress
 import msgspec
 
 from batch.errors import Held
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import log
 from batch.output import layout
 from batch.output.ledger import Ledger
@@ -20,7 +20,7 @@ from batch.records.documents import encode
 from batch.run.attempt import Attempt
 from batch.run.checks import as_text, gather, judge
 from batch.run.draft import count, draft
-from batch.run.host_state import remember
+from batch.run.lock import remember
 from batch.run.outcome import Outcome, RunResult
 from batch.run.resume import Work, clear, require_plan
 from batch.store.base import Exists

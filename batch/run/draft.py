@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import log
 from batch.output.ledger import LedgerEntry, seen_mark
 from batch.output.manifest import (

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from batch.inputs.prefetch import Ahead
-from batch.model.model_file import ChosenModel
-from batch.model.published import publish_model
+from batch.model.published import ChosenModel, publish_model
 from batch.output import layout
 from batch.output.plan import PlanAgain, PlannedInput, Receipt
 from batch.output.version import Live
 from batch.records.documents import encode
 from batch.run.attempt import Attempt
-from batch.run.host_state import keep_suspects, read_suspects
+from batch.run.lock import keep_suspects, read_suspects
 from batch.run.machine import Parallelism, choose_parallelism
 from batch.run.outcome import Progress
 from batch.run.predict.dispatch import Crew, inputs_of, predict_slices, without

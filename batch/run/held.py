@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batch.errors import BadUsage, NoInput
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output import layout
 from batch.output.manifest import CheckResult, Kind
-from batch.output.pending import Plans, give_up, list_plans, read_plan
-from batch.output.plan import HeldNote, Plan
+from batch.output.plan import HeldNote, Plan, Plans, give_up, list_plans, read_plan
 from batch.output.publish import operator
 from batch.output.read import read_document, read_live
 from batch.run.attempt import Attempt, Options, attempt, open_live

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.job.limits import RunSection
+from batch.job.settings import RunSection
 from batch.output.plan import Slice
 
 #: Worker processes take a second to import everything: less input than this is not worth it.

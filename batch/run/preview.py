@@ -6,17 +6,15 @@ import dataclasses
 from dataclasses import dataclass
 
 from batch.errors import BatchError, StoreDown
-from batch.inputs.pack import pack
 from batch.inputs.survey import Survey, survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import utc_now
-from batch.output.open import open_output
-from batch.output.plan import Plan
+from batch.output.plan import Plan, pack
 from batch.output.publish import require_same_output
-from batch.output.read import read_live
+from batch.output.read import open_output, read_live
 from batch.output.version import Live
 from batch.run.chosen_model import Incoming, job_model
-from batch.run.host_state import last_seen, require_not_older
+from batch.run.lock import last_seen, require_not_older
 from batch.run.replacement import replacement
 from batch.run.resume import adopt, read_pending, wanted_plan
 from batch.store import open_store

@@ -6,13 +6,13 @@ import dataclasses
 
 from batch.errors import NoInput
 from batch.inputs.survey import Survey, survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.model.recipe import Recipe
 from batch.output.ledger import Ledger
 from batch.output.version import Live
 from batch.store import open_store
 from batch.store.base import Changed, Missing
-from batch.store.digest import digest_file
+from batch.store.files import digest_file
 
 
 def replacement(job: Job, live: Live, found: Survey, recipe: Recipe) -> Survey:

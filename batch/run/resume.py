@@ -9,22 +9,27 @@ from datetime import datetime, timedelta
 import msgspec
 
 from batch.errors import BadData, BatchError, Damaged
-from batch.inputs.pack import PACKING, Packing, pack
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import log
-from batch.model.model_file import ChosenModel
+from batch.model.published import ChosenModel
 from batch.output import layout
 from batch.output.ledger import Ledger
 from batch.output.manifest import Kind, PartFile, Unreadable
-from batch.output.pending import Plans, give_up, list_plans, read_plan
 from batch.output.plan import (
+    PACKING,
     PLAN_FORMAT,
     InputResult,
+    Packing,
     Plan,
     PlanAgain,
     PlannedInput,
+    Plans,
     Receipt,
     Slice,
+    give_up,
+    list_plans,
+    pack,
+    read_plan,
 )
 from batch.output.read import read_document
 from batch.store.base import Missing, Store

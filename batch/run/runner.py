@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from batch.errors import BatchError
 from batch.inputs.survey import Survey, survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.logs import log
 from batch.output.version import Live
-from batch.run.attempt import Attempt, Options, attempt, open_live, replanned
-from batch.run.host_state import is_due, remember
+from batch.run.attempt import Attempt, Options, Stopped, attempt, open_live, replanned
+from batch.run.lock import is_due, remember
 from batch.run.outcome import Outcome, RunResult
-from batch.run.signals import Stopped
 from batch.store import open_store
 from batch.wording import counted
 
@@ -46,8 +45,8 @@ def _run(this: Attempt) -> RunResult:
         return _nothing(live, survey)
 
     # From here on there may be something to predict: what that takes is loaded only now.
-    from batch.inputs.pack import in_reading_order
     from batch.inputs.prefetch import Ahead
+    from batch.output.plan import in_reading_order
     from batch.run.chosen_model import Incoming, job_model
     from batch.run.completion import judge_work, publish_work
     from batch.run.execute import execute, plan_work
@@ -77,7 +76,9 @@ def tidy(this: Attempt) -> RunResult:
     try:
         if result.name in {"published", "nothing to do"}:
             result = _apply_window(this)
-        if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
+        # The first version replaced nothing, so nothing became garbage.
+        is_later = result.name == "published" and result.version != 1
+        if is_later and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
             from batch.upkeep.prune import prune
 
             prune(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from batch.errors import BadUsage, NoInput
 from batch.inputs.survey import Survey, Waiting
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.plan import PlannedInput
 from batch.records.documents import Document

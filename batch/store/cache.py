@@ -28,7 +28,7 @@ from batch.store.cachefolder import (
     trim,
     warn_of_cache,
 )
-from batch.store.host_folders import cache_folder
+from batch.store.files import cache_folder
 from batch.store.spool import spooling_in
 
 

@@ -23,10 +23,8 @@ import msgspec
 
 from batch.errors import BatchError
 from batch.logs import log
-from batch.store.file_lock import lock_within
-from batch.store.host_folders import cache_folder
+from batch.store.files import cache_folder, lock_within, writer_is_dead
 from batch.store.spool import spooling_in, sweep_spool
-from batch.store.writers import writer_is_dead
 
 FILES, VERSIONS, LOCKS, UNFINISHED = "files", "versions", "locks", ".tmp"
 _LIMIT_GB = 2.0

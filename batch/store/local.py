@@ -20,8 +20,7 @@ from pathlib import Path
 
 from batch.errors import StoreDown
 from batch.store.base import Blob, Changed, Entry, Exists, Listing
-from batch.store.names import naming
-from batch.store.writers import is_leftover, this_host
+from batch.store.files import is_leftover, naming, this_host
 
 _UNFINISHED = ".tmp"
 _SWAPPING = threading.Lock()

@@ -14,9 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from batch.errors import StoreDown
-from batch.store.host_folders import spool_folder
-from batch.store.names import naming
-from batch.store.writers import is_leftover, this_host
+from batch.store.files import is_leftover, naming, spool_folder, this_host
 from batch.wording import sized
 
 #: Space to leave free beyond the file: others write to the same disk.

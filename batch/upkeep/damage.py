@@ -14,7 +14,7 @@ from batch.errors import BatchError, StoreDown, reading
 from batch.output.manifest import Manifest
 from batch.records.documents import Document
 from batch.store.base import Missing, Store
-from batch.store.digest import hash_file
+from batch.store.files import hash_file
 from batch.wording import counted
 
 _FOLDERS = ("data", "rejects", "ledger", "models")

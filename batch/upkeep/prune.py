@@ -14,11 +14,16 @@ from pathlib import PurePosixPath
 
 from batch.output import layout
 from batch.output.manifest import Manifest
-from batch.output.pending import list_plans, read_plan
-from batch.output.plan import Plan
+from batch.output.plan import Plan, list_plans, read_plan
 from batch.output.publish import move_pointer
-from batch.output.read import list_versions, newest_manifest, read_manifest, read_pointer
-from batch.output.retention import RETENTION, Retention
+from batch.output.read import (
+    RETENTION,
+    Retention,
+    list_versions,
+    newest_manifest,
+    read_manifest,
+    read_pointer,
+)
 from batch.store.base import Entry, Missing, Store
 
 _FOLDERS = ("data", "rejects", "ledger", "models", layout.PENDING)

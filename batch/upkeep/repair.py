@@ -10,15 +10,13 @@ from datetime import datetime
 
 from batch.errors import Damaged, NoInput
 from batch.inputs.survey import survey_inputs
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output import layout
 from batch.output.ledger import Ledger, encode_segment
 from batch.output.manifest import Manifest
-from batch.output.pending import give_up, list_plans, read_plan
-from batch.output.plan import Receipt
+from batch.output.plan import Receipt, give_up, list_plans, read_plan
 from batch.output.publish import move_pointer, operator, publish, require_same_output
-from batch.output.read import newest_manifest, read_document
-from batch.output.retention import RETENTION, Retention
+from batch.output.read import RETENTION, Retention, newest_manifest, read_document
 from batch.output.rewrite import without_inputs
 from batch.output.version import Draft, Live, like
 from batch.records.documents import encode

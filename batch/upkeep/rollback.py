@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from batch.errors import Damaged, Held, NoInput
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output import layout
 from batch.output.manifest import Manifest, Paused
 from batch.output.publish import move_pointer, operator, publish, require_same_output
-from batch.output.read import kept_versions, read_kept, read_live, with_ledger
-from batch.output.retention import RETENTION, Retention
+from batch.output.read import RETENTION, Retention, kept_versions, read_kept, read_live, with_ledger
 from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 from batch.upkeep.damage import damaged_objects

@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable, Collection
 from datetime import datetime
 
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.output import layout
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import Manifest
 from batch.output.publish import publish, require_not_paused
-from batch.output.read import newest_manifest, with_ledger
-from batch.output.retention import RETENTION, Retention
+from batch.output.read import RETENTION, Retention, newest_manifest, with_ledger
 from batch.output.version import Draft, Live, like
 from batch.store.base import Store
 

@@ -23,10 +23,9 @@ from unittest import mock
 import joblib
 import numpy as np
 
-from batch.inputs.pack import PACKING, Packing
-from batch.job.job import Job
-from batch.output.open import open_output
-from batch.output.retention import RETENTION, Retention
+from batch.job.job_file import Job
+from batch.output.plan import PACKING, Packing
+from batch.output.read import RETENTION, Retention, open_output
 from batch.store.base import Store
 from tests.faults.faulty import Around, Crash, Operation, opening
 from tests.faults.watching import Judged, Taken, Watcher, digest_of, known, learn, named_by

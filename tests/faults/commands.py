@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 
 from batch.errors import BatchError
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.logs import utc_now
-from batch.output.retention import Retention
+from batch.output.read import Retention
 from batch.run.backfill import backfill
 from batch.run.held import discard as give_up
 from batch.run.held import publish_held

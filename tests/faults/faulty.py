@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from batch.errors import StoreDown
-from batch.job.job import Job
-from batch.output.open import open_output
+from batch.job.job_file import Job
+from batch.output.read import open_output
 from batch.store.base import Blob, Changed, Entry, Exists, Listing, Store
-from batch.store.writers import this_host
+from batch.store.files import this_host
 
 #: What changes an object; a torn write needs bytes that arrive one after the other.
 EFFECTS = frozenset({"create", "uploaded", "replace", "delete"})

@@ -65,7 +65,7 @@ MUTANTS = (
     ),
     Mutant(
         "sweep takes what a process at work is writing", LOCAL,
-        "if forgotten or writer_is_dead(item.name):", "if True:", "tests/store/test_local.py",
+        "if is_leftover(item):", "if True:", "tests/store/test_local.py",
     ),
     Mutant(
         "the pointer is moved before the manifest is there", PUBLISHING,
@@ -197,7 +197,7 @@ MUTANTS = (
         "        require_not_paused(base, this.job)\n", "", "tests/upkeep/test_upkeep.py -k meets",
     ),
     Mutant(
-        "prune has no minimum age", "batch/output/retention.py",
+        "prune has no minimum age", "batch/output/read.py",
         "safe_age: timedelta = timedelta(days=7)", "safe_age: timedelta = timedelta(days=-1)",
         "tests/upkeep/test_upkeep.py",
     ),

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from batch.inputs.pack import Packing
 from batch.logs import utc_now
-from batch.output.retention import Retention
+from batch.output.plan import Packing
+from batch.output.read import Retention
 from tests.faults.bench import RUN, Command, Folder, Scenario, crashes, run
 from tests.faults.commands import (
     DISCARD,

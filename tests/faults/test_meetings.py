@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from batch.job.job_file import load_job
-from batch.output.retention import Retention
+from batch.output.read import Retention
 from batch.run.runner import run as run_job
 from tests.faults.bench import (
     RUN,

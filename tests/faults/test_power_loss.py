@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.output.open import open_output
+from batch.output.read import open_output
 from batch.run.lock import Lock, output_lock, state_files
 from tests.faults.bench import Folder, in_memory
 from tests.faults.commands import REPAIR

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from batch.errors import BatchError
-from batch.output.retention import Retention
+from batch.output.read import Retention
 from batch.store import open_store
 from batch.upkeep.prune import prune
 from tests.faults.bench import Scenario

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from batch.inputs.pack import Packing, pack
 from batch.inputs.survey import Survey, survey
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.output.ledger import Ledger, LedgerEntry, encode_segment
-from batch.output.plan import PlannedInput
+from batch.output.plan import Packing, PlannedInput, pack
 from batch.store.base import Entry, Listing
 from tests.support.jobs import JobFolder
 

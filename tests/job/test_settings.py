@@ -11,20 +11,20 @@ import pytest
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from batch.job.job import Job
-from batch.job.limits import ChecksSection, Limit
+from batch.job.job_file import Job
 from batch.job.settings import (
+    ChecksSection,
     ColumnSection,
     CsvSection,
     InputSection,
     JobSettings,
+    Limit,
     ModelSection,
     OutputSection,
     RunSection,
 )
 from batch.model.frames import to_frame
-from batch.records.columns import InputColumn
-from batch.records.text import compression_of
+from batch.records.columns import InputColumn, compression_of
 
 DOCS = (Path(__file__).parents[2] / "docs" / "job-file.md").read_text(encoding="utf-8")
 SECTIONS = {

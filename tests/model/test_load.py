@@ -46,8 +46,7 @@ from batch.model.published import load_model, load_published, publish_model
 from batch.model.recipe import Recipe, code_files
 from batch.model.score import Scorer
 from batch.model.sidecar import Sidecar, read_model_file, sidecar_path
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 from batch.store import open_store
 
 ROWS = 24

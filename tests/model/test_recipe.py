@@ -18,11 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from batch.errors import DoesNotFit
 from batch.job.job_file import load_job
 from batch.model import save_model
-from batch.model.model_file import ChosenModel
+from batch.model.published import ChosenModel
 from batch.model.recipe import Recipe, code_files, compose
 from batch.model.sidecar import Sidecar, read_model_file
-from batch.records.columns import InputColumn
-from batch.records.text import PANDAS_NULLS
+from batch.records.columns import PANDAS_NULLS, InputColumn
 from tests.support.jobs import JobFolder
 
 HOOK = "from helper import double\n\ndef change(frame):\n    return double(frame)\n"

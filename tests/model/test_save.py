@@ -25,7 +25,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from batch.errors import DoesNotFit
 from batch.model import save_model
 from batch.model.sidecar import Sidecar, read_model_file, sidecar_path
-from batch.store.digest import hash_file
+from batch.store.files import hash_file
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = pd.DataFrame({"x": np.arange(10) / 4, "y": np.arange(10)[::-1] / 2})

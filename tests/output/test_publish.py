@@ -10,14 +10,12 @@ from pathlib import Path
 import pytest
 
 from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.output import layout
 from batch.output.ledger import LedgerEntry
 from batch.output.manifest import Column, Counts, ModelInfo
 from batch.output.publish import move_pointer, publish
-from batch.output.read import newest_manifest, read_live, read_manifest
-from batch.output.retention import RETENTION, Retention
+from batch.output.read import RETENTION, Retention, newest_manifest, read_live, read_manifest
 from batch.output.version import Draft, Live, union_columns
 from batch.store import open_store
 from batch.store.base import Store

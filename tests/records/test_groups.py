@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.records.groups import neighbours
+from batch.records.arrays import neighbours
 
 
 @given(st.lists(st.integers(0, 12)), st.integers(1, 10))

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 
 from batch.cli import main
 from batch.errors import BatchError
-from batch.inputs.pack import Packing
 from batch.job.job_file import load_job
+from batch.output.plan import Packing
 from batch.run.backfill import backfill, propose
 from batch.run.outcome import RunResult
 from batch.run.selection import Request

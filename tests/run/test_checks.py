@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from batch.cli import main
-from batch.job.limits import ChecksSection
-from batch.job.settings import JobSettings
+from batch.job.settings import ChecksSection, JobSettings
 from batch.output.manifest import CheckResult
 from batch.records.histogram import Histogram, explained_by_chance, stability_index
 from batch.run.checks import Duplicates, Evidence, as_text, judge

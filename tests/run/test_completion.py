@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from batch.inputs.pack import Packing
 from batch.logs import utc_now
+from batch.output.plan import Packing
 from tests.faults.bench import process
 from tests.support.jobs import JobFolder
 

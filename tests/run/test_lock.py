@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.run.host_state import is_due, keep_suspects, read_suspects
-from batch.run.lock import Locked, output_lock, state_files
+from batch.run.lock import Locked, is_due, keep_suspects, output_lock, read_suspects, state_files
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOLD = (

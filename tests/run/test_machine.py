@@ -10,8 +10,7 @@ import pytest
 
 from batch.inputs.decoding import open_decoder
 from batch.job.types import parse_bytes
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 from batch.run.machine import bytes_for_chunk
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))

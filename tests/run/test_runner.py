@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from batch.inputs.pack import PACKING, Packing
+from batch.output.plan import PACKING, Packing
 from tests.support import oracle
 from tests.support.jobs import JobFolder, save_tiny_model, touch
 

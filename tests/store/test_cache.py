@@ -23,7 +23,7 @@ from batch.store import cachefolder, open_store
 from batch.store.base import Missing, Store
 from batch.store.cache import Content, fetch_content, read_content
 from batch.store.cachefolder import trim
-from batch.store.host_folders import cache_folder
+from batch.store.files import cache_folder
 from tests.faults.test_real_kills import disk
 from tests.support.counting_s3 import BUCKET, CountingS3, serving
 from tests.support.published import Output, flip_byte, part
@@ -408,6 +408,6 @@ def test_versions_that_nobody_asks_for_protect_nothing(
 
 
 def _host() -> str:
-    from batch.store.writers import this_host
+    from batch.store.files import this_host
 
     return this_host()

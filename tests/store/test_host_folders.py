@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.store.host_folders import cache_folder, state_folder
+from batch.store.files import cache_folder, state_folder
 
 PRINT = """
 import os, sys, platformdirs.unix

@@ -8,8 +8,7 @@ from typing import Any
 
 from batch.inputs.decoding import open_decoder
 from batch.job.settings import Format
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 
 TEXT = TextOptions(delimiter=",", decimal=".", encoding="utf-8", names=None, null_values=("",))
 

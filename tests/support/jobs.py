@@ -18,14 +18,12 @@ import joblib
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
-from batch.inputs.pack import PACKING, Packing
-from batch.job.job import Job
-from batch.job.job_file import load_job
+from batch.job.job_file import Job, load_job
 from batch.logs import utc_now
 from batch.model import save_model
 from batch.output.manifest import Manifest
-from batch.output.open import open_output
-from batch.output.retention import RETENTION, Retention
+from batch.output.plan import PACKING, Packing
+from batch.output.read import RETENTION, Retention, open_output
 from batch.run.outcome import RunResult
 from batch.run.runner import Options, run
 from batch.store import open_store

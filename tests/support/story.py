@@ -65,7 +65,12 @@ class Story:
 
 
 def _is_ours(code: CodeType) -> bool:
-    """A function of `batch/`; the body of a module or class is no step of the story."""
+    """A function of `batch/`; the body of a module or class is no step of the story.
+
+    Nor is a comprehension: newer releases of Python make no frame for it.
+    """
+    if code.co_name.endswith("comp>"):
+        return False
     return code.co_filename.startswith(f"{BATCH}/") and bool(code.co_flags & inspect.CO_OPTIMIZED)
 
 

@@ -14,10 +14,10 @@ from click.testing import CliRunner, Result
 from batch.cli import main
 from batch.client import Predictions
 from batch.errors import Damaged, StoreDown
-from batch.inputs.pack import Packing
 from batch.logs import utc_now
 from batch.output.manifest import Manifest
-from batch.output.retention import Retention
+from batch.output.plan import Packing
+from batch.output.read import Retention
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.repair import look_for_damage, repair

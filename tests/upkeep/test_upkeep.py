@@ -15,8 +15,7 @@ from batch.client import Predictions
 from batch.errors import Damaged, Held, NoInput
 from batch.job.job_file import load_job
 from batch.logs import utc_now
-from batch.output.open import open_output
-from batch.output.retention import Retention
+from batch.output.read import Retention, open_output
 from batch.run.held import discard
 from batch.store import open_store
 from batch.upkeep.prune import Garbage, prune

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from batch.cli import main
 from batch.errors import NotPermitted, StoreDown
-from batch.output.retention import Retention
+from batch.output.read import Retention
 from batch.store import open_store
 from batch.upkeep.damage import examine
 from batch.upkeep.prune import prune

@@ -19,8 +19,7 @@ from batch.inputs.decoding.streams import BLOCK_BYTES
 from batch.job.settings import Format
 from batch.records.cast import WrongType
 from batch.records.chunk import CHUNK_BYTES, Chunk, Decoder, UnreadableInput, Untyped
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 
 __all__ = ["open_decoder"]
 

@@ -8,10 +8,11 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from batch.inputs.decoding.blocks import Blocks, ends_of_records
 from batch.inputs.decoding.csv_in_order import UntidyReader
 from batch.inputs.decoding.csv_pieces import CsvForm, CsvPiece
 from batch.inputs.decoding.streams import (
+    Blocks,
+    ends_of_records,
     is_utf8,
     open_bytes,
     open_text,
@@ -19,8 +20,7 @@ from batch.inputs.decoding.streams import (
     require_columns,
 )
 from batch.records.chunk import UnreadableInput, Untyped
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 
 
 def decode_csv(

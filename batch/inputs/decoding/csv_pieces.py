@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
-from batch.inputs.decoding import texts
-from batch.inputs.decoding.streams import as_text, plain
-from batch.records.arrays import contains, to_arrow
-from batch.records.chunk import Chunk, Reject, UnreadableInput, assemble
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.inputs.decoding.streams import UNDECODABLE, as_text, plain
+from batch.records.arrays import contains, may_contain, to_arrow
+from batch.records.cast import cast_text
+from batch.records.chunk import (
+    SHOWN_CHARACTERS,
+    Chunk,
+    Reject,
+    TypedColumn,
+    UnreadableInput,
+    assemble,
+)
+from batch.records.columns import KEY_NULLS, InputColumn, TextOptions
+from batch.records.parse import parse_numbers
 
 #: Arrow takes half the time if a block fits into the cache.
 CACHED_BYTES = 1 << 20
@@ -42,12 +52,12 @@ class CsvForm:
         """Type records given as text. `whole()` returns all of their columns, if `batch` does not."""
         return assemble(
             [
-                texts.typed(batch.column(column.name), column, self.key, self.text)
+                typed_text(batch.column(column.name), column, self.key, self.text)
                 for column in self.columns
             ],
             rows,
-            raw=lambda index: texts.raw(whole() if whole else batch, index, self.text.delimiter),
-            shown=lambda name, index: texts.shown(batch.column(name)[index].as_py()),
+            raw=lambda index: raw_text(whole() if whole else batch, index, self.text.delimiter),
+            shown=lambda name, index: shown_text(batch.column(name)[index].as_py()),
             rejects=broken,
         )
 
@@ -123,3 +133,34 @@ def broken_record(row: Any, number: int) -> Reject:
     """The reject for a row with more or fewer fields than the header."""
     reason = f"found {row.actual_columns} fields, expected {row.expected_columns}"
     return Reject(number, "", reason, plain(row.text))
+
+
+def typed_text(
+    values: pa.Array, column: InputColumn, key: Sequence[str], options: TextOptions
+) -> TypedColumn:
+    """Cast text to the declared type."""
+    nulls = KEY_NULLS if column.name in key else options.null_values
+    numbers = parse_numbers(values, column, options.decimal, nulls=nulls)
+    if numbers is not None:
+        return TypedColumn(column, numbers, ())
+    undecodable = list[int]()
+    if may_contain(values, UNDECODABLE.encode()[0]):
+        undecodable = pc.indices_nonzero(pc.match_substring(values, UNDECODABLE)).to_pylist()
+    is_null = pc.is_in(values, value_set=pa.array(nulls, pa.string()))
+    if pc.any(is_null).as_py():
+        values = pc.if_else(is_null, pa.scalar(None, pa.string()), values)
+    values, bad = cast_text(values, column, decimal=options.decimal)
+    return TypedColumn(column, values, sorted({*undecodable, *bad}))
+
+
+def shown_text(text: str) -> str:
+    """A value for a message."""
+    return f"'{plain(text)[:SHOWN_CHARACTERS]}'"
+
+
+def raw_text(batch: pa.RecordBatch, index: int, delimiter: str) -> str:
+    """A record as a CSV line."""
+    line = io.StringIO()
+    fields = [plain(column[index].as_py()) for column in batch.columns]
+    csv.writer(line, delimiter=delimiter, lineterminator="\n").writerow(fields)
+    return line.getvalue().removesuffix("\n")

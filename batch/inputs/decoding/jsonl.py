@@ -14,8 +14,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from batch.inputs.decoding.blocks import Blocks, ends_of_lines
-from batch.inputs.decoding.streams import open_bytes
+from batch.inputs.decoding.streams import Blocks, ends_of_lines, open_bytes
 from batch.records.arrays import to_arrow
 from batch.records.cast import cast_values
 from batch.records.chunk import SHOWN_CHARACTERS, Chunk, Reject, TypedColumn, Untyped, assemble

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow.types import is_primitive
 
 from batch.inputs.decoding.streams import require_columns
-from batch.records.arrays import to_arrow
+from batch.records.arrays import neighbours, to_arrow
 from batch.records.cast import cast_arrow
 from batch.records.chunk import (
     CHUNK_BYTES,
@@ -25,7 +25,6 @@ from batch.records.chunk import (
     assemble,
 )
 from batch.records.columns import InputColumn, type_of_arrow
-from batch.records.groups import neighbours
 
 #: Per column: without it, Arrow holds a whole encoded row group in memory.
 _BUFFER_BYTES = 256 << 10

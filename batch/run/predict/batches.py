@@ -1,19 +1,24 @@
-"""What the model sees at once: records of one schema, whichever inputs they come from."""
+"""What the model sees at once, and the search for the records that it raises on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
 import pyarrow as pa
 
+from batch.errors import BatchError, DoesNotFit
+from batch.records.arrays import neighbours
 from batch.records.chunk import CHUNK_BYTES, UnreadableInput
-from batch.records.groups import neighbours
 from batch.records.histogram import Histogram
-from batch.run.predict.bisection import Score, score_all
 from batch.run.predict.part_rows import placed, side_by_side
 from batch.run.predict.tally import Piece
+
+Score = Callable[[pa.RecordBatch], pa.RecordBatch]
+#: A failing batch of more rows than this is probed before it is searched.
+_PROBED_ROWS = 64
+_PROBES = 8
 
 
 @dataclass(frozen=True)
@@ -75,3 +80,89 @@ class Batching:
             kept = records if scored.positions is None else records.take(scored.positions)
             rows = side_by_side(kept, self.carried, scored.predictions)
         return [Batch(pieces, rows, scored.failures)]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Predictions for the records at `positions`, None for all; `failures` are (position, reason)."""
+
+    predictions: pa.Table | None
+    positions: pa.Array | None
+    failures: list[tuple[int, str]]
+
+
+def score_all(batch: pa.RecordBatch, score: Score) -> Scored:
+    """Predict every record that the model does not raise on.
+
+    One bad record among n costs O(log n) further predictions. Raises `UnreadableInput` when the model
+    raises on each of a few records spread over a large batch: then the model does not fit.
+    """
+    parts: list[tuple[int, pa.RecordBatch]] = []
+    failures: list[tuple[int, str]] = []
+    predictions, reason = _try(batch, score)
+    if predictions is not None:
+        return Scored(_joined([predictions]), None, [])
+    if batch.num_rows == 1:
+        failures.append((0, reason))
+    else:
+        if batch.num_rows > _PROBED_ROWS:
+            _require_any(batch, score, reason)
+        _search_halves(batch, 0, score, parts, failures)
+    positions = [pa.array(range(first, first + part.num_rows), pa.int64()) for first, part in parts]
+    return Scored(
+        predictions=_joined([part for _, part in parts]) if parts else None,
+        positions=pa.concat_arrays(positions) if positions else pa.array([], pa.int64()),
+        failures=failures,
+    )
+
+
+def _search_halves(
+    batch: pa.RecordBatch,
+    first: int,
+    score: Score,
+    parts: list[tuple[int, pa.RecordBatch]],
+    failures: list[tuple[int, str]],
+) -> None:
+    middle = batch.num_rows // 2
+    for start, half in ((first, batch.slice(0, middle)), (first + middle, batch.slice(middle))):
+        predictions, reason = _try(half, score)
+        if predictions is not None:
+            parts.append((start, predictions))
+        elif half.num_rows == 1:
+            failures.append((start, reason))
+        else:
+            _search_halves(half, start, score, parts, failures)
+
+
+def _require_any(batch: pa.RecordBatch, score: Score, reason: str) -> None:
+    """Whether the model predicts any of a few single records, so that a search is worth it."""
+    step = (batch.num_rows - 1) / (_PROBES - 1)
+    probes = (batch.slice(round(probe * step), 1) for probe in range(_PROBES))
+    if all(_try(record, score)[0] is None for record in probes):
+        raise UnreadableInput(f"every record tried: {reason}")
+
+
+def _try(batch: pa.RecordBatch, score: Score) -> tuple[pa.RecordBatch | None, str]:
+    """The predictions, or None and why there are none."""
+    try:
+        return score(batch), ""
+    except (BatchError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        # A model may raise anything; what it raises on becomes rejects with this reason.
+        return None, f"the model raised {type(error).__name__}: {str(error).strip()[:500]}"
+
+
+def _joined(parts: list[pa.RecordBatch]) -> pa.Table:
+    schemas = {tuple(part.schema.names) for part in parts}
+    try:
+        if len(schemas) == 1:
+            tables = [pa.Table.from_batches([part]) for part in parts]
+            return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:
+        pass
+    found = {", ".join(f"{field.name} {field.type}" for field in part.schema) for part in parts}
+    raise DoesNotFit(
+        f"the model returned {', elsewhere '.join(sorted(found))}",
+        "hooks and model must return the same columns and types for every record",
+    )

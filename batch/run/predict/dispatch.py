@@ -10,10 +10,9 @@ from pathlib import Path
 
 from batch.inputs.prefetch import Ahead
 from batch.logs import log
-from batch.output.pending import list_plans
-from batch.output.plan import InputResult, PlanAgain, PlannedInput, Receipt, Slice
+from batch.output.plan import InputResult, PlanAgain, PlannedInput, Receipt, Slice, list_plans
 from batch.records.documents import encode
-from batch.run.host_state import keep_suspects, read_suspects
+from batch.run.lock import keep_suspects, read_suspects
 from batch.run.predict.predictor import Predictor
 from batch.run.predict.slice import predict_slice
 from batch.run.predict.threads import Lanes
@@ -62,7 +61,8 @@ def predict_slices(
     while left:
         for piece in suspects:
             del left[piece.receipt]
-        yield from _predict_apart(crew, suspects)
+        if suspects:
+            yield from _predict_apart(crew, suspects)
         together = tuple(left.values())
         try:
             for receipt in crew.predict(together, ahead.begin(inputs_of(together))):

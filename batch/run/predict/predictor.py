@@ -9,10 +9,9 @@ from functools import partial
 
 from batch.errors import DoesNotFit
 from batch.inputs.decoding import open_decoder
-from batch.job.job import Job
+from batch.job.job_file import Job
 from batch.job.settings import InputSection
-from batch.model.model_file import ChosenModel
-from batch.model.published import load_model
+from batch.model.published import ChosenModel, load_model
 from batch.model.recipe import Recipe
 from batch.model.score import Scorer
 from batch.records.chunk import CHUNK_BYTES, Decoder

@@ -14,7 +14,7 @@ from batch.output.plan import InputResult, PlannedInput
 from batch.records.chunk import Chunk, Reject, UnreadableInput
 from batch.run.predict.part_rows import reject_table
 from batch.store.base import Changed, Missing, Source
-from batch.store.digest import digest_file
+from batch.store.files import digest_file
 from batch.wording import counted
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from batch.inputs.decoding.streams import BLOCK_BYTES
 from batch.records.chunk import RAW_CHARACTERS, UnreadableInput
-from batch.records.columns import InputColumn
-from batch.records.text import TextOptions
+from batch.records.columns import InputColumn, TextOptions
 from tests.support.decoded import Decoded, column
 
 AB = (

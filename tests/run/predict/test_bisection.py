@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from batch.errors import BatchError, DoesNotFit
 from batch.records.chunk import UnreadableInput
-from batch.run.predict.bisection import Scored, score_all
+from batch.run.predict.batches import Scored, score_all
 
 
 class Model:

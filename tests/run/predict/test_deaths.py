@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from batch.inputs.pack import PACKING
-from batch.run.host_state import read_suspects
+from batch.output.plan import PACKING
+from batch.run.lock import read_suspects
 from tests.support.jobs import JobFolder
 
 ROWS = [("a", 1, 2), ("b", 3, 4), ("c", 0.5, 0)]

@@ -32,17 +32,15 @@ from batch.model.score import Scorer
 from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput, Receipt, Slice
 from batch.records.chunk import Decoder, UnreadableInput, Untyped
-from batch.records.columns import InputColumn
+from batch.records.columns import InputColumn, TextOptions
 from batch.records.documents import decode
 from batch.records.histogram import reference_histogram
-from batch.records.text import TextOptions
-from batch.run.predict.batches import Batching
-from batch.run.predict.bisection import Score
+from batch.run.predict.batches import Batching, Score
 from batch.run.predict.predictor import Predictor, Reader
 from batch.run.predict.slice import predict_slice
 from batch.run.predict.threads import Lanes
 from batch.store import open_store
-from batch.store.digest import digest_file
+from batch.store.files import digest_file
 
 DAY = datetime(2013, 12, 1, tzinfo=UTC)
 TRAINING = pd.DataFrame({"carrier": ["AA", "UA"] * 5, "x": np.arange(10.0)})
