@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from batch.errors import BatchError, DoesNotFit, Held, StoreDown, TryAgain
 from batch.job.job_file import Job
 from batch.logs import log
@@ -64,8 +66,8 @@ def publish(
             move_pointer(store, manifest)
             return manifest
         live = read_live(store)
-        if draft.run_id in live.ledger.run_ids():
-            log.info("another host finished run %s", draft.run_id)
+        if draft.manifest.run_id in live.ledger.run_ids():
+            log.info("another host finished run %s", draft.manifest.run_id)
             return live.manifest
     raise TryAgain(
         f"{store.url}: lost the race for the next version {TRIES} times",
@@ -224,36 +226,26 @@ def _create_manifest(store: Store, manifest: Manifest) -> bool:
 
 
 def _manifest(job: Job, live: Live, draft: Draft, attempt: _Attempt) -> Manifest:
-    return Manifest(
+    return msgspec.structs.replace(
+        draft.manifest,
         format=FORMAT,
         job=job.name,
         version=live.version + 1,
         parent=live.manifest.version if live.manifest else None,
         commit_id=attempt.commit_id,
-        kind=draft.kind,
-        run_id=draft.run_id,
         published_at=attempt.now,
         published_by=operator(),
-        stale_after=_stale_after(job, draft, attempt.now),
-        paused=draft.paused,
+        stale_after=_stale_after(job, draft.manifest, attempt.now),
         oldest_kept=attempt.oldest_kept,
         mode=job.settings.output.mode,
         key=job.settings.input.key,
         input_base=job.pattern.base,
-        columns=draft.columns,
-        model=draft.model,
         totals=_totals(live, draft),
-        added=draft.added,
-        files=draft.files,
-        rejects=draft.rejects,
         ledger=attempt.segments,
-        unreadable=draft.unreadable,
-        checks=draft.checks,
-        histogram=draft.histogram,
     )
 
 
-def _stale_after(job: Job, draft: Draft, now: datetime) -> datetime | None:
+def _stale_after(job: Job, draft: Manifest, now: datetime) -> datetime | None:
     """New predictions are fresh from now; a version that only moves old ones is as old as they."""
     fresh_for: timedelta | None = job.settings.output.fresh_for
     if draft.kind in {"run", "backfill"} and draft.stale_after is None:
@@ -281,7 +273,7 @@ def _totals(live: Live, draft: Draft) -> Counts:
     }
     return Counts(
         inputs=before.inputs + len(draft.entries) - len(replaced),
-        bytes=sum(file.bytes for file in draft.files),
+        bytes=sum(file.bytes for file in draft.manifest.files),
         **counts,
     )
 

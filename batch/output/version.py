@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
 
 from batch.errors import DoesNotFit
 from batch.output.ledger import Ledger, LedgerEntry
 from batch.output.manifest import (
-    CheckResult,
+    FORMAT,
     Column,
     Counts,
     Kind,
     Manifest,
     ModelInfo,
-    PartFile,
-    Paused,
-    Unreadable,
 )
-from batch.records.histogram import Histogram
 
 
 @dataclass(frozen=True)
@@ -35,54 +35,38 @@ class Live:
 
 @dataclass(frozen=True)
 class Draft:
-    """The content of the next version.
+    """The next version, without what its commit decides: number, times, ledger and totals.
 
     `entries` are the ledger entries to write; with `whole_ledger` they replace the whole ledger.
-    `stale_after` is for a version without new predictions.
+    `manifest.stale_after` is for a version without new predictions.
     """
 
-    kind: Kind
-    run_id: str
-    files: tuple[PartFile, ...]
-    rejects: tuple[PartFile, ...]
+    manifest: Manifest
     entries: tuple[LedgerEntry, ...]
-    whole_ledger: bool
-    columns: tuple[Column, ...]
-    model: ModelInfo
-    added: Counts
-    unreadable: tuple[Unreadable, ...]
-    checks: tuple[CheckResult, ...]
-    histogram: Histogram | None
-    paused: Paused | None = None
-    stale_after: datetime | None = None
+    whole_ledger: bool = False
+
+
+def blank(kind: Kind, run_id: str, model: ModelInfo) -> Manifest:
+    """A version without any content."""
+    return Manifest(
+        format=FORMAT, job="", version=0, parent=None, commit_id="", kind=kind, run_id=run_id,
+        published_at=datetime.fromtimestamp(0, UTC), published_by="", stale_after=None, paused=None, oldest_kept=1,
+        mode="append", key=(), input_base="", columns=(), model=model, totals=Counts(),
+        added=Counts(), files=(), rejects=(), ledger=(), unreadable=(), checks=(),
+    )  # fmt: skip
 
 
 def like(
-    source: Live, *, kind: Kind, run_id: str, whole_ledger: bool = False,
-    paused: Paused | None = None,
+    source: Live, *, kind: Kind, run_id: str, entries: Iterable[LedgerEntry] = (),
+    whole_ledger: bool = False, **changes: Any,
 ) -> Draft:  # fmt: skip
-    """A draft that publishes the content of a version again, with nothing new in it.
-
-    With `whole_ledger` its ledger replaces the live one; else the ledger stays as it is.
-    """
-    manifest = source.manifest
-    assert manifest is not None, "there is a version to start from"
-    return Draft(
-        kind=kind,
-        run_id=run_id,
-        files=manifest.files,
-        rejects=manifest.rejects,
-        entries=tuple(source.ledger) if whole_ledger else (),
-        whole_ledger=whole_ledger,
-        columns=manifest.columns,
-        model=manifest.model,
-        added=Counts(),
-        unreadable=manifest.unreadable,
-        checks=(),
-        histogram=manifest.histogram,
-        paused=paused,
-        stale_after=manifest.stale_after,
+    """A draft that publishes the content of a version again, but for `changes` of its manifest."""
+    assert source.manifest is not None, "there is a version to start from"
+    same = {"added": Counts(), "checks": (), "paused": None}
+    manifest = msgspec.structs.replace(
+        source.manifest, kind=kind, run_id=run_id, **(same | changes)
     )
+    return Draft(manifest, tuple(entries), whole_ledger)
 
 
 def union_columns(known: tuple[Column, ...], new: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import msgspec
+
 from batch.job.job_file import Job
 from batch.logs import log
 from batch.output.ledger import LedgerEntry, seen_mark
 from batch.output.manifest import (
     CheckResult,
     Counts,
+    Kind,
     Manifest,
     PartFile,
 )
 from batch.output.plan import InputResult, Plan, PlannedInput, Receipt
 from batch.output.rewrite import Rewritten, without_inputs
-from batch.output.version import Draft, Live, union_columns
+from batch.output.version import Draft, Live, blank, union_columns
 from batch.records.histogram import Histogram, merged
 from batch.run.resume import Work
 from batch.store.base import Store
@@ -50,15 +53,12 @@ def draft(
         columns = union_columns(columns, receipt.columns)
     #: It makes nothing fresher, and the next run is compared with the last run of its recipe.
     is_past = plan.kind == "backfill" and not replaces
-    return Draft(
-        kind="backfill" if plan.kind == "backfill" else "run",
-        run_id=plan.run_id,
+    kind: Kind = "backfill" if plan.kind == "backfill" else "run"
+    manifest = msgspec.structs.replace(
+        blank(kind, plan.run_id, keeps.model if keeps else plan.model),
         files=(*kept.files, *parts),
         rejects=(*kept.rejects, *rejects),
-        entries=entries,
-        whole_ledger=whole,
         columns=columns,
-        model=keeps.model if keeps else plan.model,
         added=count(receipts),
         unreadable=dataclasses.replace(work, receipts=tuple(receipts)).unreadable,
         checks=checks,
@@ -67,6 +67,7 @@ def draft(
         else _histogram(live.manifest, plan, receipts, is_past=is_past),
         stale_after=live.manifest.stale_after if live.manifest and is_past else None,
     )
+    return Draft(manifest, entries, whole)
 
 
 def count(receipts: Sequence[Receipt]) -> Counts:

@@ -160,12 +160,15 @@ def _without_damage(
     gone = {file.path for file in live.all_files}
     gone -= {file.path for file in (*rewritten.files, *rewritten.rejects)}
     _give_up_plans(store, gone, now=clock())
-    return dataclasses.replace(
-        like(Live(live, ledger), kind="repair", run_id=run_id, paused=live.paused),
+    return like(
+        Live(live, ledger),
+        kind="repair",
+        run_id=run_id,
+        entries=entries.values(),
+        whole_ledger=True,
+        paused=live.paused,
         files=rewritten.files,
         rejects=rewritten.rejects,
-        entries=tuple(entries.values()),
-        whole_ledger=True,
     )
 
 

@@ -67,7 +67,11 @@ def roll_back(
     def build(base: Live) -> Draft:
         # Again from what is there now: a lost race may have pruned the target.
         target = _target(store, base, way.target.version)
-        return like(target, kind="rollback", run_id=run_id, whole_ledger=True, paused=paused)
+        entries = tuple(target.ledger)
+        return like(
+            target, kind="rollback", run_id=run_id, entries=entries, whole_ledger=True,
+            paused=paused,
+        )  # fmt: skip
 
     published = publish(store, job, way.live, build, clock=clock, retention=retention)
     assert published is not None, "a rollback always has something to publish"

@@ -46,8 +46,10 @@ def _without_old(live: Live, *, before: datetime, run_id: str) -> Draft | None:
     leaving = _whole_inputs(live.ledger, _old(live.manifest, before))
     if not leaving:
         return None
-    return dataclasses.replace(
-        like(live, kind="window", run_id=run_id),
+    return like(
+        live,
+        kind="window",
+        run_id=run_id,
         files=tuple(file for file in live.manifest.files if file.path not in leaving),
         rejects=tuple(file for file in live.manifest.rejects if file.path not in leaving),
         entries=tuple(

@@ -226,8 +226,8 @@ MUTANTS = (
         "if version is not None and version <= oldest]", "tests/upkeep/test_upkeep.py",
     ),
     Mutant(
-        "a rollback keeps inputs taken in since in the ledger", "batch/output/version.py",
-        "entries=tuple(source.ledger) if whole_ledger else (),", "entries=(),",
+        "a rollback keeps inputs taken in since in the ledger", "batch/upkeep/rollback.py",
+        "entries = tuple(target.ledger)", "entries = ()",
         "tests/upkeep/test_upkeep.py",
     ),
 )  # fmt: skip

@@ -13,10 +13,10 @@ from batch.errors import Damaged, DoesNotFit, StoreDown, TryAgain
 from batch.job.job_file import Job, load_job
 from batch.output import layout
 from batch.output.ledger import LedgerEntry
-from batch.output.manifest import Column, Counts, ModelInfo
+from batch.output.manifest import Column, ModelInfo
 from batch.output.publish import move_pointer, publish
 from batch.output.read import RETENTION, Retention, newest_manifest, read_live, read_manifest
-from batch.output.version import Draft, Live, union_columns
+from batch.output.version import Draft, Live, blank, union_columns
 from batch.store import open_store
 from batch.store.base import Store
 from batch.upkeep.prune import prune
@@ -38,11 +38,8 @@ def entry(path: str, run_id: str = "run") -> LedgerEntry:
 
 def drafting(*paths: str, run_id: str = "run") -> Callable[[Live], Draft]:
     """A draft that takes in these inputs, whatever it extends."""
-    return lambda _: Draft(
-        kind="run", run_id=run_id, files=(), rejects=(),
-        entries=tuple(entry(path, run_id) for path in paths), whole_ledger=False, columns=(),
-        model=MODEL, added=Counts(), unreadable=(), checks=(), histogram=None,
-    )  # fmt: skip
+    entries = tuple(entry(path, run_id) for path in paths)
+    return lambda _: Draft(blank("run", run_id, MODEL), entries)
 
 
 @pytest.fixture
