@@ -142,6 +142,12 @@ def test_what_does_nothing_loads_nothing_heavy(command: str, tmp_path: Path) -> 
     assert not loaded_by(script, *arguments) & heavy
 
 
+def test_a_run_loads_the_model_s_libraries_with_the_model() -> None:
+    """Not before: the first inputs download meanwhile, and the seconds count as loading."""
+    loaded = loaded_by("import batch.run.execute, batch.run.completion")
+    assert not loaded & {"pandas", "sklearn", "joblib", "scipy"}
+
+
 def test_an_application_loads_what_it_needs(tiny_model: Path, tmp_path: Path) -> None:
     """Predictions of a local output are read and looked up without any library of writers."""
     job = JobFolder.make(tmp_path / "job", tiny_model)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from batch.inputs.prefetch import Ahead
+from batch.logs import log
 from batch.model.published import ChosenModel, publish_model
 from batch.output import layout
 from batch.output.plan import PlanAgain, PlannedInput, Receipt
@@ -29,6 +30,7 @@ from batch.run.resume import (
     wanted_plan,
 )
 from batch.store.base import Missing, Store
+from batch.wording import counted
 
 
 def plan_work(
@@ -84,6 +86,7 @@ def execute(this: Attempt, work: Work, model: ChosenModel, ahead: Ahead) -> Work
                 require_reconciled(receipt, work.plan.recipe)
                 receipts.append(receipt)
                 shown.add_slice(receipt)
+                _log(this, receipt)
     receipts.sort(key=lambda receipt: receipt.slice.number)
     done = dataclasses.replace(work, receipts=tuple(receipts))
     _keep_suspects(store, done)
@@ -103,6 +106,18 @@ def _crew(this: Attempt, work: Work, model: ChosenModel, parallelism: Parallelis
             return Crew(load(), load, parallelism.workers, this.lock.note)
         except Missing as error:
             raise PlanAgain(f"{error.message}: pruned just now") from None
+
+
+def _log(this: Attempt, receipt: Receipt) -> None:
+    """A line for each input of a slice that is done."""
+    for result in receipt.results:
+        log.info(
+            "%s: %s: %s%s", this.job.name, result.path,
+            f"{counted(result.predicted, 'record')} predicted, {result.rejected:,} rejected"
+            if result.outcome == "taken" else result.outcome,
+            f": {result.reason}" if result.reason else "",
+            extra={"job": this.job.name, "input": result.path, "outcome": result.outcome},
+        )  # fmt: skip
 
 
 def _write_plan(store: Store, work: Work) -> None:

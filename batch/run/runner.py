@@ -40,6 +40,11 @@ def _run(this: Attempt) -> RunResult:
     live = open_live(this)
     survey = survey_inputs(job, live.ledger)
     this.trace.waiting = len(survey.waiting)
+    log.info(
+        "%s: version %d is live; %s to predict, %d not ready yet",
+        job.name, live.version, counted(len(survey.todo), "input"), len(survey.waiting),
+        extra={"job": job.name},
+    )  # fmt: skip
     appends = job.settings.output.mode == "append"
     if appends and not survey.todo:
         return _nothing(live, survey)
@@ -76,9 +81,9 @@ def tidy(this: Attempt) -> RunResult:
     try:
         if result.name in {"published", "nothing to do"}:
             result = _apply_window(this)
-        # The first version replaced nothing, so nothing became garbage.
-        is_later = result.name == "published" and result.version != 1
-        if is_later and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
+        is_new = result.name == "published"
+        is_due_now = is_new and is_due(store.url, "pruned", every=_A_DAY, now=clock())
+        if is_due_now and result.version != 1:  # The first version replaced nothing.
             from batch.upkeep.prune import prune
 
             prune(

@@ -47,6 +47,7 @@ def test_verbose_tells_the_stages_and_their_seconds(job: JobFolder, is_before: b
     assert result.exit_code == 0
     for stage in ("load model", "predict", "publish"):
         assert f" INFO job: {stage}: " in result.stderr
+    assert f" INFO job: 1.csv: {len(ROWS)} records predicted, 0 rejected\n" in result.stderr
     assert call("run", job.folder).stderr == ""
 
 
@@ -55,9 +56,11 @@ def test_json_is_one_object_per_line_with_fields(job: JobFolder) -> None:
     job.add("1.csv", ROWS)
     job.configure(checks={"min_rows": 4})
     result = call("--log-format", "json", "run", job.folder, "-v")
-    *stages, error = map(json.loads, result.stderr.splitlines())
-    assert {"load model", "predict"} <= {line["stage"] for line in stages}
-    assert all({"time", "level", "message", "seconds"} <= line.keys() for line in stages)
+    *lines, error = map(json.loads, result.stderr.splitlines())
+    seconds = {line["stage"]: line["seconds"] for line in lines if "stage" in line}
+    assert {"load model", "predict"} <= seconds.keys()
+    assert [line["outcome"] for line in lines if line.get("input") == "1.csv"] == ["taken"]
+    assert all({"time", "level", "message", "job"} <= line.keys() for line in lines)
     assert (result.exit_code, error["level"]) == (3, "error")
     assert "min_rows" in error["message"]
     assert "--force" in error["hint"]

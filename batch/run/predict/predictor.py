@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from batch.errors import DoesNotFit
 from batch.inputs.decoding import open_decoder
@@ -13,7 +14,6 @@ from batch.job.job_file import Job
 from batch.job.settings import InputSection
 from batch.model.published import ChosenModel, load_model
 from batch.model.recipe import Recipe
-from batch.model.score import Scorer
 from batch.records.chunk import CHUNK_BYTES, Decoder
 from batch.records.columns import InputColumn
 from batch.run.machine import Parallelism, bytes_for_chunk
@@ -21,6 +21,9 @@ from batch.run.predict.batches import Batching
 from batch.run.predict.threads import Lanes
 from batch.store import open_store
 from batch.store.base import Source, Store
+
+if TYPE_CHECKING:  # scikit-learn and pandas come with the model, while the first inputs download.
+    from batch.model.score import Scorer
 
 
 @dataclass(frozen=True)
