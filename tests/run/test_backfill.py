@@ -206,7 +206,12 @@ def test_another_model_is_not_what_applications_are_told_of(days: JobFolder) -> 
 @pytest.mark.parametrize(
     ("conditions", "model", "code", "said"),
     [
-        ({"first": date(2027, 1, 1)}, None, 66, "there are 5 inputs, of 2026-01-01 to 2026-01-05"),
+        (
+            {"first": date(2027, 1, 1)},
+            None,
+            66,
+            "there are 5 inputs, from 2026-01-01 to 2026-01-05",
+        ),
         ({"inputs": ("x*",)}, None, 66, "no input matching x* in range"),
         ({"inputs": ("*",)}, "v9", 66, "version 9 does not exist; only version 1 is kept"),
         ({"inputs": ("*",)}, "nowhere.joblib", 78, "nowhere.joblib: no such model"),
@@ -363,7 +368,7 @@ def test_without_dates_in_the_names_it_goes_by_the_last_change(job: JobFolder) -
     with job.mirrored():
         arguments = ["backfill", str(job.folder), "--from", "2020-01-01", "--dry-run"]
         said = CliRunner().invoke(main, arguments).output
-    assert "by the time of the last change: no {date} in input.path" in said
+    assert "by modification time: input.path has no {date}" in said
 
 
 def test_the_plan_names_every_date(days: JobFolder) -> None:
@@ -391,7 +396,7 @@ def test_what_is_older_than_the_window_stays_out(days: JobFolder) -> None:
     assert plan.choice.too_old == ("2026-01-01.csv", "2026-01-02.csv")
     outcome = again(days, first=date(2026, 1, 1), last=date(2026, 1, 2))
     assert (outcome.name, outcome.exit_code) == ("nothing to do", 0)
-    assert "2 are older than output.window" in outcome.message
+    assert "2 older than output.window" in outcome.message
 
 
 def test_an_input_that_vanishes_meanwhile_is_left_and_said(days: JobFolder) -> None:
@@ -441,7 +446,7 @@ def test_an_interrupted_backfill_can_be_given_up(days: JobFolder) -> None:
     with days.mirrored():
         (plan,) = (days.output / "pending").glob("*/plan.json")
         arguments = ["discard", str(days.folder), "--run", plan.parent.name]
-        assert "gave up backfill" in CliRunner().invoke(main, arguments).output
+        assert "abandoned backfill" in CliRunner().invoke(main, arguments).output
         assert "or in progress" not in CliRunner().invoke(main, ["status", str(days.folder)]).output
     assert again(days, inputs=("*",)).run_id != plan.parent.name
 
@@ -450,7 +455,7 @@ def test_a_date_that_is_none_is_named(days: JobFolder) -> None:
     """With what a date looks like."""
     result = CliRunner().invoke(main, ["backfill", str(days.folder), "--from", "2026-02-30"])
     assert result.exit_code == 2
-    assert "'2026-02-30' is no date: expected one such as 2013-12-01" in result.output
+    assert "'2026-02-30' is not a date such as 2013-12-01" in result.output
 
 
 @pytest.mark.parametrize(("answer", "version"), [("n", 1), ("y", 2)])

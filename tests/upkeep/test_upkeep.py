@@ -365,20 +365,22 @@ def test_the_commands_say_what_they_do_and_what_comes_next(three: JobFolder) -> 
     found = command("rollback", folder, "--reason", "wrong model")
     assert found.exit_code == 0
     assert "rolling back from version 3 to version 2" in found.output
-    assert "1 input taken in since will be predicted again after unpause: 3.csv" in found.output
+    assert (
+        "1 input processed since then will be predicted again after unpause: 3.csv" in found.output
+    )
     assert "published version 4" in found.output
     assert "paused" in command("status", folder).output
     assert "wrong model" in command("status", folder).output
     again = command("rollback", folder)
     assert (again.exit_code, "already paused" in again.output) == (3, True)
-    assert "published version 5: runs go on" in command("unpause", folder).output
-    assert "is not paused" in command("unpause", folder).output
+    assert "published version 5: runs resume from here" in command("unpause", folder).output
+    assert "not paused" in command("unpause", folder).output
     assert "no run is held" in command("discard", folder).output
     assert "nothing to delete" in command("prune", folder).output
     (three.output / "data" / "dead").mkdir()
     (three.output / "data" / "dead" / "part").write_bytes(b"x")
     os.utime(three.output / "data" / "dead" / "part", (0, 0))
-    assert "would delete 1 object, 1 bytes" in command("prune", folder).output
+    assert "would delete 1 object, 1 byte" in command("prune", folder).output
     assert "deleted 1 object" in command("prune", folder, "--yes").output
     three.run()
     assert json.loads((three.output / "manifest.json").read_text())["totals"]["inputs"] == 3
