@@ -97,6 +97,13 @@ def repaired(job: JobFolder) -> str:
     return say("repair", job.folder)
 
 
+def unreadable(job: JobFolder) -> str:
+    """A part that is gone, met by a command that only reads."""
+    damaged.live_three_versions(job)
+    damaged.missing("files")(job.output)
+    return say("show", job.folder)
+
+
 def uncommitted(job: JobFolder) -> str:
     """The newest manifest is in the pointer alone."""
     job.add("1.csv", ROWS)
@@ -127,6 +134,7 @@ WAYS: list[tuple[Callable[[JobFolder], str], set[str]]] = [
     (replaced, {"backfill"}),
     (lost, {"repair"}),
     (repaired, {"repair", "run"}),
+    (unreadable, {"verify"}),
     (uncommitted, {"repair"}),
     (written, {"try", "validate", "schema", "init"}),
 ]

@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from batch.logs import utc_now
 from batch.output import layout
+from batch.output.plan import read_plan
 from batch.run.held import discard
 from batch.run.outcome import RunResult
 from batch.run.resume import clear
@@ -78,11 +81,12 @@ def test_what_a_run_publishes_survives_that_another_host_clears_its_plan_and_pru
     job: JobFolder,
 ) -> None:
     """Its own run is over, and its clock is ahead."""
-    held_for_long(job)
+    held = held_for_long(job)
 
     def go_over() -> None:
         store = open_store(job.output_url)
-        clear(store, kind="run", run_id="other", before=datetime.now(UTC) + timedelta(hours=1))
+        other = msgspec.structs.replace(read_plan(store, held), run_id="other")
+        clear(store, other, before=datetime.now(UTC) + timedelta(hours=1))
         prune(store, retain=timedelta(days=1000), delete=True)
 
     assert job.run(open_output=opening(before_the_commit(go_over))).name == "published"
