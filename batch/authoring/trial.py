@@ -151,8 +151,7 @@ def predict_first(model: LoadedModel, source: TrialInput, rows: int, trace: Trac
     """Read and predict the first `rows` records of an input. Raises `BadData`, `DoesNotFit`."""
     import pyarrow as pa
 
-    from batch.run.predict.batches import score_all
-    from batch.run.predict.part_rows import placed, side_by_side
+    from batch.run.predict.batches import placed, score_all, side_by_side
 
     name, rejects = source.planned.path, list[Reject]()
     try:

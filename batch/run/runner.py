@@ -81,9 +81,7 @@ def tidy(this: Attempt) -> RunResult:
     try:
         if result.name in {"published", "nothing to do"}:
             result = _apply_window(this)
-        is_new = result.name == "published"
-        is_due_now = is_new and is_due(store.url, "pruned", every=_A_DAY, now=clock())
-        if is_due_now and result.version != 1:  # The first version replaced nothing.
+        if result.name == "published" and is_due(store.url, "pruned", every=_A_DAY, now=clock()):
             from batch.upkeep.prune import prune
 
             prune(

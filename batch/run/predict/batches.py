@@ -9,10 +9,11 @@ from itertools import groupby
 import pyarrow as pa
 
 from batch.errors import BatchError, DoesNotFit
+from batch.output.plan import PlannedInput
 from batch.records.arrays import neighbours
-from batch.records.chunk import CHUNK_BYTES, UnreadableInput
+from batch.records.chunk import CHUNK_BYTES, Chunk, UnreadableInput
+from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
 from batch.records.histogram import Histogram
-from batch.run.predict.part_rows import placed, side_by_side
 from batch.run.predict.tally import Piece
 
 Score = Callable[[pa.RecordBatch], pa.RecordBatch]
@@ -114,6 +115,33 @@ def score_all(batch: pa.RecordBatch, score: Score) -> Scored:
         positions=pa.concat_arrays(positions) if positions else pa.array([], pa.int64()),
         failures=failures,
     )
+
+
+def placed(chunk: Chunk, planned: PlannedInput) -> pa.Table:
+    """The records of a chunk with where each came from."""
+    rows = chunk.records.num_rows
+    table = pa.Table.from_batches([chunk.records])
+    table = table.append_column(INPUT, pa.repeat(pa.scalar(planned.path, pa.string()), rows))
+    table = table.append_column(ROW, chunk.rows)
+    as_of = pa.scalar(planned.as_of, pa.timestamp("us", "UTC"))
+    return table.append_column(AS_OF, pa.repeat(as_of, rows))
+
+
+def side_by_side(records: pa.Table, carried: Sequence[str], predictions: pa.Table) -> pa.Table:
+    """The columns of a part, in their order: carried ones, predictions, where each came from.
+
+    Raises `DoesNotFit` for a prediction named like one of the others.
+    """
+    doubled = {*carried, *OUR_COLUMNS} & {*predictions.column_names}
+    if doubled:
+        raise DoesNotFit(
+            f"{', '.join(sorted(doubled))}: a prediction and an input column have the same name",
+            "rename the input column, or the prediction in a postprocess hook",
+        )
+    columns = {name: records[name] for name in carried}
+    columns |= {name: predictions[name] for name in predictions.column_names}
+    columns |= {name: records[name] for name in OUR_COLUMNS}
+    return pa.table(columns)
 
 
 def _search_halves(

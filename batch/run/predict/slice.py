@@ -22,9 +22,16 @@ from batch.records.chunk import UnreadableInput, Untyped
 from batch.records.columns import INPUT
 from batch.records.documents import encode
 from batch.run.predict.batches import Batch
-from batch.run.predict.part_rows import PredictedRows
 from batch.run.predict.predictor import Predictor
-from batch.run.predict.tally import LEFT_OUT, Piece, Tally, left_out, note_failure, opened
+from batch.run.predict.tally import (
+    LEFT_OUT,
+    Piece,
+    PredictedRows,
+    Tally,
+    left_out,
+    note_failure,
+    opened,
+)
 from batch.run.resume import read_receipt
 from batch.store.base import Exists
 

@@ -1,24 +1,27 @@
-"""One input of a slice while it is read: what was found so far, and what becomes of it."""
+"""What is counted of a slice: each of its inputs while it is read, and the rows of its part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from batch.errors import BatchError
 from batch.job.settings import InputSection
+from batch.model.recipe import Recipe
+from batch.output.part_writer import REJECT_SCHEMA
 from batch.output.plan import InputResult, PlannedInput
-from batch.records.chunk import Chunk, Reject, UnreadableInput
-from batch.run.predict.part_rows import reject_table
+from batch.records.chunk import RAW_CHARACTERS, Chunk, Reject, UnreadableInput
+from batch.records.columns import AS_OF, INPUT, OUR_COLUMNS, ROW
+from batch.records.histogram import Histogram, empty_histogram, fill
 from batch.store.base import Changed, Missing, Source
 from batch.store.files import digest_file
 from batch.wording import counted
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Resent(BatchError):
@@ -97,6 +100,31 @@ class Piece:
         return self.chunk.records.schema
 
 
+class PredictedRows:
+    """The rows of a part so far.
+
+    `by_input` counts them by the path of their input, `nulls` those with a null among the
+    predictions; `histogram` is None for predictions that have none.
+    """
+
+    def __init__(self, recipe: Recipe, reference: Histogram | None) -> None:
+        self.by_input: Counter[str] = Counter()
+        self.nulls = 0
+        self.histogram: Histogram | None = None
+        self._reference = reference
+        self._carried = {*recipe.key, *recipe.passthrough, *OUR_COLUMNS}
+
+    def add(self, rows: pa.Table) -> None:
+        """Count rows of the part in."""
+        for pair in rows[INPUT].value_counts().to_pylist():
+            self.by_input[pair["values"]] += pair["counts"]
+        names = [name for name in rows.column_names if name not in self._carried]
+        for batch in rows.select(names).to_batches():
+            self.nulls += _rows_with_nulls(batch)
+            histogram = self.histogram or empty_histogram(self._reference, batch)
+            self.histogram = histogram and fill(histogram, batch)
+
+
 def left_out(planned: PlannedInput, error: BatchError) -> InputResult:
     """The result of an input that one of `LEFT_OUT` kept out of the part."""
     if isinstance(error, Resent):
@@ -142,8 +170,35 @@ def opened(tally: Tally, inputs: Source) -> Iterator[Path]:
         raise failure
 
 
+def reject_table(rejects: Sequence[Reject], planned: PlannedInput) -> pa.Table:
+    """The rejects of an input, by record number; long raw records are cut."""
+    return pa.Table.from_pylist(
+        [
+            {
+                INPUT: planned.path,
+                ROW: reject.row,
+                AS_OF: planned.as_of,
+                "column": reject.column,
+                "reason": reject.reason,
+                "raw": reject.raw[:RAW_CHARACTERS],
+            }
+            for reject in sorted(rejects, key=lambda reject: reject.row)
+        ],
+        schema=REJECT_SCHEMA,
+    )
+
+
 def _digest(local: Path) -> str:
     try:
         return digest_file(local)
     except OSError as error:
         raise UnreadableInput(f"cannot be read: {error.strerror or error}") from None
+
+
+def _rows_with_nulls(batch: pa.RecordBatch) -> int:
+    found = None
+    for column in batch.columns:
+        if column.null_count:
+            nulls = pc.is_null(column)
+            found = nulls if found is None else pc.or_(found, nulls)
+    return found.true_count if found is not None else 0
