@@ -27,6 +27,7 @@ from batch.records.chunk import (
 )
 from batch.records.columns import KEY_NULLS, InputColumn, TextOptions
 from batch.records.parse import parse_numbers
+from batch.wording import counted
 
 #: Arrow takes half the time if a block fits into the cache.
 CACHED_BYTES = 1 << 20
@@ -131,7 +132,7 @@ class CsvPiece:
 
 def broken_record(row: Any, number: int) -> Reject:
     """The reject for a row with more or fewer fields than the header."""
-    reason = f"found {row.actual_columns} fields, expected {row.expected_columns}"
+    reason = f"found {counted(row.actual_columns, 'field')}, expected {row.expected_columns}"
     return Reject(number, "", reason, plain(row.text))
 
 

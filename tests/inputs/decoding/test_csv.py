@@ -81,7 +81,7 @@ def test_blank_lines_have_no_number(decoded: Any) -> None:
     """Before the header, between records and at the end; a quoted nothing is a field."""
     found = decoded(b"\n\na,b\n\n1,2\n\n\n3,4\n5\n\n6,7\n\n")
     assert found.rows == [0, 1, 3]
-    assert found.rejects == {2: ": found 1 fields, expected 2"}
+    assert found.rejects == {2: ": found 1 field, expected 2"}
     single = decoded(b'a\n1\n\n""\n2\n', columns=AB[:1])
     assert (single.rows, single.records) == ([0, 1, 2], [("1",), (None,), ("2",)])
 
@@ -139,7 +139,7 @@ def test_a_record_with_other_fields_than_the_header_is_a_reject(decoded: Any) ->
     found = decoded(b'a,b\n1,2\n3\n4,"5\n5",6\n7,8\n9,10,\n')
     assert found.rows == [0, 3]
     assert found.rejects == {
-        1: ": found 1 fields, expected 2",
+        1: ": found 1 field, expected 2",
         2: ": found 3 fields, expected 2",
         4: ": found 3 fields, expected 2",
     }

@@ -299,7 +299,7 @@ def test_what_the_model_raises_on_is_a_reject(bench: Bench) -> None:
     assert (first["_row"], first["column"], first["_as_of"]) == (3, "", DAY)
     assert (second["_row"], second["column"], second["raw"]) == (4, "x", "k4,AA,oops,")
     assert second["reason"] == "found 'oops', expected float64"
-    assert (third["_row"], third["reason"]) == (8, "found 1 fields, expected 4")
+    assert (third["_row"], third["reason"]) == (8, "found 1 field, expected 4")
     assert receipt.rejects is not None
     file = pq.read_schema(bench.folder / "out" / receipt.rejects.path)
     assert file == REJECT_SCHEMA
@@ -334,13 +334,13 @@ def test_a_row_that_the_model_never_sees_costs_nothing(bench: Bench) -> None:
     ("records", "allowed", "reason"),
     [
         ([*good(100), *["short"] * 10], 0, None),
-        ([*good(100), *["short"] * 11], 0, "allowed are 10; the first: record 100: found 1 fields"),
-        ([*good(100), *["k,ZZ,1,"] * 11], "5%", "11 of 111 records are rejects"),
-        ([*good(50), *["short"] * 6, *["k,ZZ,1,"] * 5], 10, "the first: record 50: found 1 fields"),
+        ([*good(100), *["short"] * 11], 0, "(limit: 10); first: record 100: found 1 field"),
+        ([*good(100), *["k,ZZ,1,"] * 11], "5%", "11 of 111 records rejected"),
+        ([*good(50), *["short"] * 6, *["k,ZZ,1,"] * 5], 10, "; first: record 50: found 1 field"),
         ([*good(50), *["k,ZZ,1,"] * 20], "30%", None),
         ([*good(50), "k,AA,oops,", *["short"] * 10], 3, "record 50, column 'x': found 'oops'"),
         (["short"], 10, "1 of 1 record rejected (limit: 10)"),
-        (["k,ZZ,1,"] * 2, 10, "2 of 2 records are rejects"),
+        (["k,ZZ,1,"] * 2, 10, "2 of 2 records rejected"),
         (["k,ZZ,1,"] * 80, 200, "the model raised ValueError: Found unknown"),
     ],
 )  # fmt: skip
@@ -430,7 +430,7 @@ def test_whatever_is_left_out_leaves_the_others(bench: Bench) -> None:
     assert {row["_input"] for row in bench.rows(receipt)} == {"first.csv", "last.csv"}
     reasons = {result.path: result.reason for result in receipt.results if result.reason}
     assert "no column 'note', 'x'" in reasons["lacking.csv"]
-    assert "11 of 12 records are rejects" in reasons["rejected.csv"]
+    assert "11 of 12 records rejected" in reasons["rejected.csv"]
     assert "does not exist" in reasons["gone.csv"]
     assert "changed while it was read" in reasons["changed.csv"]
 
