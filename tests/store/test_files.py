@@ -13,12 +13,12 @@ from batch.store.files import cache_folder, state_folder
 PRINT = """
 import os, sys, platformdirs.unix
 from batch.errors import StoreDown
-from batch.store import host_folders
+from batch.store import files
 if len(sys.argv) > 1:
     os.setuid(int(sys.argv[1]))
 for kind in ("STATE", "CACHE"):
     try:
-        print(host_folders._of_the_user(kind))
+        print(files._of_the_user(kind))
     except StoreDown as error:
         print(f"{error.message}; {error.hint}")
 """
