@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import click
+
 from batch.cli import main as program
 from tests.faults.findings import Findings
 from tests.faults.processes import Fate, Place, Process, command_line, members, patience
@@ -206,7 +208,7 @@ class Soak:
 
 def has_command(name: str) -> bool:
     """Whether the program has this command yet."""
-    return name in program.commands
+    return name in program.list_commands(click.Context(program))
 
 
 def _make_job(folder: Path) -> JobFolder:
