@@ -96,6 +96,7 @@ _WANTED = {
 _COMPATIBLE = {
     ("string", "string"), ("string", "category"), ("int64", "category"), ("int64", "int64"),
     ("float64", "int64"), ("int64", "float64"), ("float64", "float64"), ("bool", "bool"),
+    ("int64", "bool"), ("float64", "bool"),
     ("date", "date"), ("date", "timestamp"), ("timestamp", "timestamp"),
 }  # fmt: skip
 
@@ -157,7 +158,9 @@ def _json_float(value: Any) -> float | None:
 
 
 def _json_bool(value: Any) -> bool | None:
-    return value if type(value) is bool else None
+    """true, false, and the 1 and 0 that databases write for them."""
+    is_flag = type(value) is bool or (type(value) in {int, float} and value in {0, 1})
+    return bool(value) if is_flag else None
 
 
 # Parquet
@@ -171,6 +174,8 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
             return _whole_numbers(values)
         case "float64":
             return values.cast(pa.float64(), safe=False)
+        case "bool" if not pa.types.is_boolean(values.type):
+            return _flags(values)
         case "timestamp":
             return _moments(values, column.timezone or "UTC")
         case "category" if pa.types.is_string(values.type) and arrow_type(column) == pa.int64():
@@ -195,6 +200,13 @@ def _whole_numbers(values: pa.Array) -> pa.Array:
         pc.and_(pc.greater_equal(values, -_INT64_SPAN), pc.less(values, _INT64_SPAN)),
     )
     return pc.if_else(fits, values, pa.scalar(None, pa.float64())).cast(pa.int64())
+
+
+def _flags(values: pa.Array) -> pa.Array:
+    """1 and 0 as booleans; null for every other number."""
+    numbers = values.cast(pa.float64(), safe=False)
+    is_flag = pc.or_(pc.equal(numbers, 0.0), pc.equal(numbers, 1.0))
+    return pc.if_else(is_flag, pc.equal(numbers, 1.0), pa.scalar(None, pa.bool_()))
 
 
 def _moments(values: pa.Array, zone: str) -> pa.Array:
