@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def test_a_byte_order_mark_may_begin_the_file(decoded: Any) -> None:
 @pytest.mark.parametrize(
     "line",
     [b"x", b"[1]", b'"a"', b"1", b"null", b"{", b'{"a":1', b'{"a":1},', b'{"a":1} {"a":2}',
-     b'{"a":1}{"a":2}', b"{'a':1}", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e400}',
+     b'{"a":1}{"a":2}', b"{'a':1}", b'{"a":NaN', b'{NaN:1}', b'{"a":-NaN}', b'{"a":NaN1}', b'{"a":"NaN}', b'{"a":1e400}',
      b'{"a":\xff}', b'{"b":"\\ud800"}', b'{"a":' + b"9" * 5000 + b"}",
      b'{"a":' + b"[" * 100_000 + b"}", b"a,b", b'{"a":01}'],
     ids=lambda line: line[:20],
@@ -153,6 +154,22 @@ def test_numbers_are_read_to_the_last_digit(decoded: Any) -> None:
         lines = [json.dumps({"a": row, "x": x}) for row, x in enumerate([*numbers, last])]
         found = decoded("\n".join(lines).encode(), columns)
         assert repr([x for _, x in found.records]) == repr([*numbers, last])
+
+
+def test_nan_is_null_and_an_infinite_number_is_a_reject(decoded: Any) -> None:
+    """As Python's json.dumps writes them; text that contains these words stays as it is."""
+    columns = [*A, column("x", "float64", nullable=True), column("s", "string", nullable=True)]
+    values = [(1, math.nan, "NaN, \\"), (2, 0.5, '"Infinity'), (3, math.inf, "c"),
+              (4, -math.inf, "d"), (5, 2.5, math.nan), (math.nan, 1.5, "f")]  # fmt: skip
+    lines = [json.dumps({"z": math.inf, "a": a, "x": x, "s": s}) for a, x, s in values]
+    found = decoded("\n".join(lines).encode(), columns)
+    assert found.records == [(1, None, "NaN, \\"), (2, 0.5, '"Infinity'), (5, 2.5, None)]
+    assert found.rejects == {
+        2: "x: found Infinity, expected float64",
+        3: "x: found -Infinity, expected float64",
+        5: "a: null in a non-nullable column",
+    }
+    assert [found.raw_rejects[row] for row in (2, 3, 5)] == [lines[row] for row in (2, 3, 5)]
 
 
 def test_an_absent_field_is_null(decoded: Any) -> None:
