@@ -71,6 +71,8 @@ def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
     if is_wanted and not values.null_count and not has_nan(values):
         return values, []
     file_type = type_of_arrow(values.type)
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = _stored(values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_null(values.type):
@@ -172,6 +174,9 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
             return values  # Numbers keep the width of the file.
         case "int64" if pa.types.is_floating(values.type):
             return _whole_numbers(values)
+        case "float64" if pa.types.is_integer(values.type):
+            # A safe cast refuses integers that a float cannot hold: two keys would become one.
+            return cast_most(values, pa.float64(), lambda part: part.cast(pa.float64()))
         case "float64":
             return values.cast(pa.float64(), safe=False)
         case "bool" if not pa.types.is_boolean(values.type):
@@ -183,6 +188,14 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
         case _:
             target = arrow_type(column)
             return cast_most(values, target, lambda part: part.cast(target))
+
+
+def _stored(values: pa.Array) -> pa.Array:
+    """An extension type by its storage; a UUID as its canonical text."""
+    if values.type != pa.uuid():
+        return values.storage
+    texts = [None if value is None else str(value) for value in values.to_pylist()]
+    return pa.array(texts, pa.string())
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:

@@ -316,6 +316,22 @@ def test_parquet_numbers_1_and_0_are_booleans(kind: pa.DataType) -> None:
     assert parquet(values, "bool") == [True, False, None, "BAD", "BAD"]
 
 
+def test_extension_types_are_read_by_their_storage() -> None:
+    """A UUID is its canonical text, JSON is its text."""
+    ids = pa.array([bytes(15) + b"\x07", None], pa.uuid())
+    for kind in ("string", None):
+        assert parquet(ids, kind) == ["00000000-0000-0000-0000-000000000007", None]
+    documents = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None]))
+    assert parquet(documents, "string") == ['{"a":1}', None]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_parquet_integer_that_no_float_can_hold_does_not_match(sign: int) -> None:
+    """Two keys never become one."""
+    values = pa.array([sign * 2**53, sign * BEYOND_FLOATS, 7, None])
+    assert parquet(values, "float64") == [sign * 2.0**53, "BAD", 7.0, None]
+
+
 def parquet(values: pa.Array, kind: Any, **options: Any) -> list[Any]:
     """Cast a Parquet column."""
     array, bad = cast_arrow(values, column(kind, **options))

@@ -95,7 +95,9 @@ class _JsonPiece:
         except (*_NO_RECORD, OverflowError):  # Not an object or number, or more than 64 bits.
             objects = _objects(lines, self.form.any_values, self.first, rejects)
             positions = list(objects)
-            values = _taken_apart([*objects.values()], self.form.any_values, [_Values() for _ in columns])
+            values = _taken_apart(
+                [*objects.values()], self.form.any_values, [_Values() for _ in columns]
+            )
         by_name = {column.name: data for column, data in zip(columns, values, strict=True)}
         return assemble(
             [by_name[column.name].typed(column) for column in columns],
