@@ -71,6 +71,8 @@ def cast_arrow(values: pa.Array, column: InputColumn) -> Cast:
     if is_wanted and not values.null_count and not has_nan(values):
         return values, []
     file_type = type_of_arrow(values.type)
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = _stored(values)
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_null(values.type):
@@ -96,6 +98,7 @@ _WANTED = {
 _COMPATIBLE = {
     ("string", "string"), ("string", "category"), ("int64", "category"), ("int64", "int64"),
     ("float64", "int64"), ("int64", "float64"), ("float64", "float64"), ("bool", "bool"),
+    ("int64", "bool"), ("float64", "bool"),
     ("date", "date"), ("date", "timestamp"), ("timestamp", "timestamp"),
 }  # fmt: skip
 
@@ -157,7 +160,9 @@ def _json_float(value: Any) -> float | None:
 
 
 def _json_bool(value: Any) -> bool | None:
-    return value if type(value) is bool else None
+    """true, false, and the 1 and 0 that databases write for them."""
+    is_flag = type(value) is bool or (type(value) in {int, float} and value in {0, 1})
+    return bool(value) if is_flag else None
 
 
 # Parquet
@@ -169,8 +174,13 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
             return values  # Numbers keep the width of the file.
         case "int64" if pa.types.is_floating(values.type):
             return _whole_numbers(values)
+        case "float64" if pa.types.is_integer(values.type):
+            # A safe cast refuses integers that a float cannot hold: two keys would become one.
+            return cast_most(values, pa.float64(), lambda part: part.cast(pa.float64()))
         case "float64":
             return values.cast(pa.float64(), safe=False)
+        case "bool" if not pa.types.is_boolean(values.type):
+            return _flags(values)
         case "timestamp":
             return _moments(values, column.timezone or "UTC")
         case "category" if pa.types.is_string(values.type) and arrow_type(column) == pa.int64():
@@ -178,6 +188,14 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
         case _:
             target = arrow_type(column)
             return cast_most(values, target, lambda part: part.cast(target))
+
+
+def _stored(values: pa.Array) -> pa.Array:
+    """An extension type by its storage; a UUID as its canonical text."""
+    if values.type != pa.uuid():
+        return values.storage
+    texts = [None if value is None else str(value) for value in values.to_pylist()]
+    return pa.array(texts, pa.string())
 
 
 def _nan_as_null(values: pa.Array) -> pa.Array:
@@ -195,6 +213,13 @@ def _whole_numbers(values: pa.Array) -> pa.Array:
         pc.and_(pc.greater_equal(values, -_INT64_SPAN), pc.less(values, _INT64_SPAN)),
     )
     return pc.if_else(fits, values, pa.scalar(None, pa.float64())).cast(pa.int64())
+
+
+def _flags(values: pa.Array) -> pa.Array:
+    """1 and 0 as booleans; null for every other number."""
+    numbers = values.cast(pa.float64(), safe=False)
+    is_flag = pc.or_(pc.equal(numbers, 0.0), pc.equal(numbers, 1.0))
+    return pc.if_else(is_flag, pc.equal(numbers, 1.0), pa.scalar(None, pa.bool_()))
 
 
 def _moments(values: pa.Array, zone: str) -> pa.Array:

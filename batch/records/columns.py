@@ -94,6 +94,8 @@ def type_of_arrow(kind: pa.DataType) -> ColumnType | None:
     types = pa.types
     if types.is_dictionary(kind):
         return type_of_arrow(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return "string" if kind == pa.uuid() else type_of_arrow(kind.storage_type)
     candidates: list[tuple[ColumnType, bool]] = [
         (
             "string",

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from batch.records.arrays import has_nan, may_contain
 from batch.records.columns import ColumnType, InputColumn, arrow_type
 
-_TRUE, _FALSE = ("true", "t", "yes", "1"), ("false", "f", "no", "0")
+_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+_FALSE = ("false", "f", "no", "n", "0", "0.0")
 UTC = pa.timestamp("us", "UTC")
 
 _DAY = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"

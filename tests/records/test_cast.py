@@ -128,10 +128,10 @@ def test_a_decimal_comma_makes_a_point_no_number() -> None:
 
 def test_booleans_are_words_or_digits() -> None:
     """In any case, with spaces around."""
-    yes = ["true", "True", "T", "yes", "YES", "1", " t "]
-    no = ["false", "F", "no", "0", "False"]
+    yes = ["true", "True", "T", "yes", "YES", "Y", "y", "1", "1.0", " t "]
+    no = ["false", "F", "no", "N", "n", "0", "0.0", "False"]
     assert text([*yes, *no], "bool") == [True] * len(yes) + [False] * len(no)
-    assert text(["y", "2", "", "on", "1.0", None], "bool") == ["BAD"] * 5 + [None]
+    assert text(["2", "", "on", "1.5", "-1", "yn", None], "bool") == ["BAD"] * 6 + [None]
 
 
 def test_dates_are_iso_dates_that_exist() -> None:
@@ -266,9 +266,11 @@ def test_a_json_number_of_any_size_is_a_float_or_does_not_fit() -> None:
     assert json([0.1, None], "float64") == [0.1, None]
 
 
-def test_only_true_and_false_are_json_booleans() -> None:
-    """Neither 1 nor "true"."""
-    assert json([True, False, None, 1, "true"], "bool") == [True, False, None, "BAD", "BAD"]
+def test_json_booleans_are_true_false_and_the_numbers_1_and_0() -> None:
+    """MySQL and SQLite export the numbers; no other number and no text is a boolean."""
+    values = [True, False, None, 1, 0, 1.0, 0.0, 2, -1, 0.5, "true", "1", [], {}]
+    expected = [True, False, None, True, False, True, False] + ["BAD"] * 7
+    assert json(values, "bool") == expected
 
 
 def test_a_whole_json_number_may_stand_for_text() -> None:
@@ -305,6 +307,29 @@ def test_json_without_a_type_is_what_it_is() -> None:
 
 
 # Parquet
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.int64(), pa.float64(), pa.decimal128(19, 0)])
+def test_parquet_numbers_1_and_0_are_booleans(kind: pa.DataType) -> None:
+    """MySQL exports tinyint(1) as int8; any other number does not match."""
+    values = pa.array([1, 0, None, 2, -1], pa.int64()).cast(kind)
+    assert parquet(values, "bool") == [True, False, None, "BAD", "BAD"]
+
+
+def test_extension_types_are_read_by_their_storage() -> None:
+    """A UUID is its canonical text, JSON is its text."""
+    ids = pa.array([bytes(15) + b"\x07", None], pa.uuid())
+    for kind in ("string", None):
+        assert parquet(ids, kind) == ["00000000-0000-0000-0000-000000000007", None]
+    documents = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a":1}', None]))
+    assert parquet(documents, "string") == ['{"a":1}', None]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_parquet_integer_that_no_float_can_hold_does_not_match(sign: int) -> None:
+    """Two keys never become one."""
+    values = pa.array([sign * 2**53, sign * BEYOND_FLOATS, 7, None])
+    assert parquet(values, "float64") == [sign * 2.0**53, "BAD", 7.0, None]
 
 
 def parquet(values: pa.Array, kind: Any, **options: Any) -> list[Any]:
@@ -387,7 +412,7 @@ def test_without_a_wanted_type_the_rest_takes_its_plain_form(
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
-        (pa.array(["1"]), "int64"), (pa.array([1]), "string"), (pa.array([1]), "bool"),
+        (pa.array(["1"]), "int64"), (pa.array([1]), "string"), (pa.array(["1"]), "bool"),
         (pa.array([b"1"]), "string"), (pa.array([[1]]), None), (pa.array([{"a": 1}]), "string"),
         (pa.array([1], pa.uint64()), None), (pa.array([1], pa.time32("s")), "timestamp"),
         (pa.array([0.5]), "date"), (pa.array([1], pa.timestamp("us")), "date"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ _NO_RECORD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: Records processed together: as many as fit into the cache.
 _RECORDS_AT_ONCE = 256
 _NUMBERS = {"int64": int, "float64": float}
+
+#: Python's json.dumps writes NaN and Infinity, which are not JSON; a string is matched as a whole.
+_NOT_JSON = re.compile(rb'"(?:[^"\\]+|\\.)*"?|NaN|-?Infinity')
+#: The only field of the object that replaces an infinite number: such an object matches no type.
+_INFINITE = "\ufffe"
 
 _Line = msgspec.json.Decoder[msgspec.Struct]
 
@@ -87,15 +93,17 @@ class _JsonPiece:
                 lines, self.form.numbers, [_column(c, len(lines)) for c in columns]
             )
         except (*_NO_RECORD, OverflowError):  # Not an object or number, or more than 64 bits.
-            positions = _objects(lines, self.form.any_values, self.first, rejects)
-            objects = [lines[index] for index in positions]
-            values = _taken_apart(objects, self.form.any_values, [_Values() for _ in columns])
+            objects = _objects(lines, self.form.any_values, self.first, rejects)
+            positions = list(objects)
+            values = _taken_apart(
+                [*objects.values()], self.form.any_values, [_Values() for _ in columns]
+            )
         by_name = {column.name: data for column, data in zip(columns, values, strict=True)}
         return assemble(
             [by_name[column.name].typed(column) for column in columns],
             to_arrow(np.array(positions, np.int64) + self.first),
             raw=lambda index: _visible(lines[positions[index]]),
-            shown=lambda name, index: _json(by_name[name].values[index])[:SHOWN_CHARACTERS],
+            shown=lambda name, index: _shown(by_name[name].values[index])[:SHOWN_CHARACTERS],
             rejects=rejects,
         )
 
@@ -157,21 +165,45 @@ def _taken_apart(lines: list[bytes], decoder: _Line, columns: list[_Values]) -> 
 
 def _objects(
     lines: list[bytes], decoder: _Line, first: int, rejects: dict[int, Reject]
-) -> list[int]:
-    """The positions of the lines that are objects; the others become rejects."""
-    positions = []
+) -> dict[int, bytes]:
+    """The lines that are objects, as JSON, by position; the others become rejects."""
+    objects = {}
     for index, line in enumerate(lines):
         try:
-            decoder.decode(line)
-            positions.append(index)
+            objects[index] = _as_json(line, decoder)
         except _NO_RECORD as error:
             row = first + index
             rejects[row] = Reject(row, "", f"not a JSON object: {error}", _visible(line))
-    return positions
+    return objects
+
+
+def _as_json(line: bytes, decoder: _Line) -> bytes:
+    """The line, with NaN as null and each infinite number as an object that matches no type."""
+    try:
+        decoder.decode(line)
+    except msgspec.DecodeError:
+        json = _NOT_JSON.sub(_replace, line) if b"NaN" in line or b"Infinity" in line else line
+        if json == line:
+            raise
+        decoder.decode(json)
+        return json
+    return line
+
+
+def _replace(found: re.Match[bytes]) -> bytes:
+    text = found[0]
+    if text.startswith(b'"'):
+        return text
+    return b"null" if text == b"NaN" else _json({_INFINITE: text.decode()}).encode()
 
 
 def _visible(line: bytes) -> str:
     return line.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def _shown(value: Any) -> str:
+    is_infinite = isinstance(value, dict) and [*value] == [_INFINITE]
+    return str(value[_INFINITE]) if is_infinite else _json(value)
 
 
 def _json(value: Any) -> str:

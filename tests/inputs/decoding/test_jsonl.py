@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def test_a_byte_order_mark_may_begin_the_file(decoded: Any) -> None:
 @pytest.mark.parametrize(
     "line",
     [b"x", b"[1]", b'"a"', b"1", b"null", b"{", b'{"a":1', b'{"a":1},', b'{"a":1} {"a":2}',
-     b'{"a":1}{"a":2}', b"{'a':1}", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":1e400}',
+     b'{"a":1}{"a":2}', b"{'a':1}", b'{"a":NaN', b'{NaN:1}', b'{"a":-NaN}', b'{"a":NaN1}', b'{"a":"NaN}', b'{"a":1e400}',
      b'{"a":\xff}', b'{"b":"\\ud800"}', b'{"a":' + b"9" * 5000 + b"}",
      b'{"a":' + b"[" * 100_000 + b"}", b"a,b", b'{"a":01}'],
     ids=lambda line: line[:20],
@@ -155,6 +156,22 @@ def test_numbers_are_read_to_the_last_digit(decoded: Any) -> None:
         assert repr([x for _, x in found.records]) == repr([*numbers, last])
 
 
+def test_nan_is_null_and_an_infinite_number_is_a_reject(decoded: Any) -> None:
+    """As Python's json.dumps writes them; text that contains these words stays as it is."""
+    columns = [*A, column("x", "float64", nullable=True), column("s", "string", nullable=True)]
+    values = [(1, math.nan, "NaN, \\"), (2, 0.5, '"Infinity'), (3, math.inf, "c"),
+              (4, -math.inf, "d"), (5, 2.5, math.nan), (math.nan, 1.5, "f")]  # fmt: skip
+    lines = [json.dumps({"z": math.inf, "a": a, "x": x, "s": s}) for a, x, s in values]
+    found = decoded("\n".join(lines).encode(), columns)
+    assert found.records == [(1, None, "NaN, \\"), (2, 0.5, '"Infinity'), (5, 2.5, None)]
+    assert found.rejects == {
+        2: "x: found Infinity, expected float64",
+        3: "x: found -Infinity, expected float64",
+        5: "a: null in a non-nullable column",
+    }
+    assert [found.raw_rejects[row] for row in (2, 3, 5)] == [lines[row] for row in (2, 3, 5)]
+
+
 def test_an_absent_field_is_null(decoded: Any) -> None:
     """As an explicit null is."""
     columns = [*A, column("b", "string", nullable=True)]
@@ -186,7 +203,7 @@ def test_values_are_read_by_the_type_of_their_column(decoded: Any) -> None:
     good = {"n": 3.0, "x": 1, "ok": True, "day": "2013-12-01", "at": "2013-12-01T10:00+01:00",
             "s": 651, "c": 2}  # fmt: skip
     changes: list[dict[str, Any]] = [
-        {}, {"n": 3.5}, {"n": "3"}, {"n": True}, {"x": "1"}, {"ok": 1}, {"day": 20131201},
+        {}, {"n": 3.5}, {"n": "3"}, {"n": True}, {"x": "1"}, {"ok": 2}, {"day": 20131201},
         {"day": "2013-02-30"}, {"at": "noon"}, {"s": 1.5}, {"c": "2"}, {"c": 3}, {"s": {"a": [1]}},
     ]  # fmt: skip
     found = decoded("\n".join(json.dumps(good | change) for change in changes).encode(), columns)
@@ -195,7 +212,7 @@ def test_values_are_read_by_the_type_of_their_column(decoded: Any) -> None:
     assert [*found.rejects.values()] == [
         "n: found 3.5, expected int64", 'n: found "3", expected int64',
         "n: found true, expected int64", 'x: found "1", expected float64',
-        "ok: found 1, expected bool", "day: found 20131201, expected date",
+        "ok: found 2, expected bool", "day: found 20131201, expected date",
         'day: found "2013-02-30", expected date', 'at: found "noon", expected timestamp',
         "s: found 1.5, expected string", 'c: found "2", expected category',
         "c: found 3, expected category", 's: found {"a":[1]}, expected string',
