@@ -192,7 +192,7 @@ def _from_arrow(values: pa.Array, column: InputColumn) -> pa.Array:
 
 def _stored(values: pa.Array) -> pa.Array:
     """An extension type by its storage; a UUID as its canonical text."""
-    if values.type != pa.uuid():
+    if values.type.extension_name != "arrow.uuid":
         return values.storage
     texts = [None if value is None else str(value) for value in values.to_pylist()]
     return pa.array(texts, pa.string())

@@ -95,7 +95,7 @@ def type_of_arrow(kind: pa.DataType) -> ColumnType | None:
     if types.is_dictionary(kind):
         return type_of_arrow(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
-        return "string" if kind == pa.uuid() else type_of_arrow(kind.storage_type)
+        return "string" if kind.extension_name == "arrow.uuid" else type_of_arrow(kind.storage_type)
     candidates: list[tuple[ColumnType, bool]] = [
         (
             "string",
